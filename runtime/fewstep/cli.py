@@ -1,0 +1,160 @@
+"""The `fewstep` command.
+
+Other rooms add commands without the runtime naming them. A room's pyproject entry
+
+    [project.entry-points."fewstep.commands"]
+    export = "fewstep_export.cli:register"
+
+names a function `register(app: typer.Typer) -> None` that adds its commands to the application. The module of
+that function is imported at every start, `--help` included, so it imports nothing heavy outside its commands.
+
+Results go to standard output (`--json`: machine-readable), everything else to standard error. What a user can cause ends
+as one sentence and exit code 2.
+"""
+
+import json
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewstep.errors import FewstepError
+
+COMMANDS_GROUP = "fewstep.commands"
+
+BundlePath = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder NAME.fewstep.", show_default=False)
+]
+VariantName = Annotated[
+    str | None, typer.Option("--variant", help="Build to use; the bundle's default if not given.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def main() -> None:
+    """Runs the command line; user errors become one sentence on standard error and exit code 2."""
+    try:
+        build_app()(prog_name="fewstep")
+    except FewstepError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(
+            f"{error.strerror or error}: {error.filename or 'while reading or writing'}; nothing half-written was left"
+        )
+
+
+def build_app() -> typer.Typer:
+    """The application with the commands of every installed room."""
+    app = typer.Typer(
+        help="Few-step text-to-image generation on the device.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,  # plain help starts in half the time
+        pretty_exceptions_enable=False,
+    )
+    app.command()(generate)
+    app.command()(info)
+    app.command()(verify)
+    for entry in sorted(entry_points(group=COMMANDS_GROUP), key=lambda entry: entry.name):
+        _register(entry, app)
+    return app
+
+
+def generate(
+    bundle: BundlePath,
+    prompts: Annotated[list[str] | None, typer.Argument(metavar="PROMPT...", show_default=False)] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.")] = Path("out.png"),
+    seed: Annotated[int, typer.Option(help="Noise seed; prompt number k takes seed + k.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Evaluations of the network.", show_default=False)] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="flow-euler or flow-dpm++2m.", show_default=False)
+    ] = None,
+    guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
+    negative: Annotated[str | None, typer.Option(help="Negative prompt.", show_default=False)] = None,
+    variant: VariantName = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads inside one operator.", show_default=False)
+    ] = None,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Guidance by two calls, half the memory.")
+    ] = False,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Add the bundle's examples in its styles.")
+    ] = False,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="One contact sheet instead of one file a prompt.")
+    ] = False,
+    columns: Annotated[int, typer.Option(help="Columns of the sheet.", min=1)] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Draw each PROMPT and write PNG with alpha; several prompts give OUT-0.png, OUT-1.png, ... or a sheet."""
+    from fewstep.generate import Request, draw, save
+    from fewstep.pipeline import Pipeline
+
+    pipeline = Pipeline(bundle, variant, threads, "sequential" if sequential else "batched")
+    texts = [*(prompts or []), *(pipeline.manifest.prompts.in_styles() if examples else [])]
+    table = pipeline.bundle.step_table(steps, sampler)
+    request = Request(tuple(texts), seed, table, guidance, negative)
+    drawings = draw(pipeline, request)
+    files = save(drawings, output, columns if sheet else None)
+    if as_json:
+        _print_json(
+            {
+                "bundle": str(bundle),
+                "variant": pipeline.variant.name,
+                "step_table": table.name,
+                "files": [str(file) for file in files],
+                "pictures": [d.to_dict() for d in drawings],
+            }
+        )
+    else:
+        typer.echo("\n".join(map(str, files)))
+
+
+def info(bundle: BundlePath, as_json: AsJson = False) -> None:
+    """Tell what a bundle is: variants, sizes, step tables, prompts, licences."""
+    from fewstep.bundle import Bundle
+    from fewstep.info import describe
+
+    opened = Bundle.open(bundle)
+    if as_json:
+        _print_json(opened.manifest.to_dict())
+    else:
+        typer.echo(describe(opened.manifest))
+
+
+def verify(bundle: BundlePath, as_json: AsJson = False) -> None:
+    """Check every file against its SHA-256, and load every graph and check its inputs and outputs."""
+    from fewstep.bundle import Bundle
+    from fewstep.pipeline import Pipeline
+
+    opened = Bundle.open(bundle)
+    files = opened.verify()
+    variants = [Pipeline(opened, variant.name).variant.name for variant in opened.manifest.variants]
+    if as_json:
+        _print_json({"bundle": str(bundle), "files": files, "variants": variants, "ok": True})
+    else:
+        typer.echo(f"{bundle}: {files} files and the variants {', '.join(variants)} are as the manifest says")
+
+
+def _register(entry: EntryPoint, app: typer.Typer) -> None:
+    """Adds a room's commands; a room that cannot be imported costs its own commands and no others."""
+    try:
+        entry.load()(app)
+    except ImportError as error:
+        print(f"fewstep: the commands of '{entry.name}' are not available ({error})", file=sys.stderr)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _fail(sentence: str) -> None:
+    print(f"fewstep: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Engines: what runs a compiled graph on the device. One engine a file; it is imported when it is used."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fewstep.errors import FewstepError
+from fewstep.manifest import TensorSpec
+
+Tensors = Mapping[str, npt.NDArray[np.generic]]
+
+
+class Engine(Protocol):
+    """A loaded graph."""
+
+    seconds: float
+    """Time that the last run spent inside the graph."""
+
+    def run(self, feeds: Tensors) -> dict[str, npt.NDArray[np.float32]]:
+        """The outputs by name; FewstepError if an input is missing, has another dtype or another shape."""
+        ...
+
+
+def check_tensors(tensors: Tensors, specs: tuple[TensorSpec, ...], where: str) -> None:
+    """Refuses tensors that are not those of the specification.
+
+    Raises:
+        FewstepError: a name, a dtype, a rank or a fixed dimension differs; `where` says whose tensors these are.
+    """
+    if len(tensors) != len(specs):
+        names = ", ".join(spec.name for spec in specs)
+        raise FewstepError(f"expected the tensors {names}, found {', '.join(tensors) or 'none'}, in {where}")
+    for spec in specs:
+        if spec.name not in tensors:
+            raise FewstepError(f"expected the tensor '{spec.name}', found {', '.join(tensors)}, in {where}")
+        array = tensors[spec.name]
+        fits = len(array.shape) == len(spec.shape) and all(
+            isinstance(dim, str) or dim == size for dim, size in zip(spec.shape, array.shape, strict=True)
+        )
+        if array.dtype.name != spec.dtype or not fits:
+            expected, found = f"{spec.dtype} {list(spec.shape)}", f"{array.dtype.name} {list(array.shape)}"
+            raise FewstepError(f"expected {expected}, found {found}, for tensor '{spec.name}' of {where}")

@@ -1,0 +1,53 @@
+"""Guidance against its formula; the two modes against each other."""
+
+import numpy as np
+import pytest
+
+from fewstep.guidance import GuidanceMode, TextStates, guide
+from fewstep.loop import Array
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(2, 3, 4, 4)).astype(np.float32)
+
+
+def text(seed: int) -> TextStates:
+    rng = np.random.default_rng(seed)
+    return TextStates(rng.normal(size=(2, 5, 6)).astype(np.float32), np.ones((2, 5), dtype=np.float32))
+
+
+class Denoiser:
+    """A denoiser whose output depends on all inputs; it notes the batch of every call."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def __call__(self, latents: Array, timestep: Array, text_states: Array, text_mask: Array) -> Array:
+        self.batches.append(len(latents))
+        assert timestep.dtype == np.float32
+        level = (timestep * text_mask.sum(1) * text_states.sum((1, 2)))[:, None, None, None]
+        velocity: Array = np.tanh(latents + level)
+        return velocity
+
+
+def expected(scale: float) -> Array:
+    t = np.full(2, 0.25, dtype=np.float32)
+    c, u = text(1), text(2)
+    m_c, m_0 = Denoiser()(X, t, c.states, c.mask), Denoiser()(X, t, u.states, u.mask)
+    return m_0 + scale * (m_c - m_0)
+
+
+@pytest.mark.parametrize(("mode", "batches"), [("batched", [4]), ("sequential", [2, 2])])
+@pytest.mark.parametrize("scale", [0.0, 0.5, 4.0])
+def test_guidance_mixes_both_branches(mode: GuidanceMode, batches: list[int], scale: float) -> None:
+    denoiser = Denoiser()
+    found = guide(denoiser, text(1), text(2), scale, mode)(X, 0.25)
+    np.testing.assert_allclose(found, expected(scale), atol=1e-6)
+    assert denoiser.batches == batches
+
+
+@pytest.mark.parametrize("mode", ["batched", "sequential"])
+def test_scale_one_skips_the_unconditional_branch(mode: GuidanceMode) -> None:
+    denoiser = Denoiser()
+    found = guide(denoiser, text(1), text(2), 1.0, mode)(X, 0.25)
+    np.testing.assert_allclose(found, expected(1.0), atol=1e-6)
+    assert denoiser.batches == [2]

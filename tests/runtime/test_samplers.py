@@ -1,0 +1,156 @@
+"""Samplers: golden rows of diffusers, exactness, orders of convergence on a Gaussian with a known flow."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewstep.errors import FewstepError
+from fewstep.samplers import compile_table, flow_dpm_solver_pp_2m, flow_euler, flow_sigmas
+from fewstep.step_table import StepTable
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "flow_step_rows.json").read_text())
+Sampler = Callable[[Sequence[float]], StepTable]
+
+
+def shifted(u: Sequence[float], shift: float) -> list[float]:
+    return [shift * v / (1 + (shift - 1) * v) for v in u]
+
+
+def dpm_grid(steps: int) -> list[float]:
+    """Diffusers' DPMSolverMultistepScheduler with flow sigmas and shift 3: u evenly from 0.999 to 0."""
+    return [*shifted(np.linspace(1 - 1 / 1000, 0, steps + 1)[:-1].tolist(), 3.0), 0.0]
+
+
+def euler_grid(steps: int) -> list[float]:
+    """Diffusers' FlowMatchEulerDiscreteScheduler with shift 3, which shifts its smallest sigma twice."""
+    (smallest,) = shifted([1 / 1000], 3.0)
+    return [*shifted(np.linspace(1, smallest, steps).tolist(), 3.0), 0.0]
+
+
+def raw_rows(table: StepTable) -> tuple[np.ndarray, np.ndarray]:
+    """The rows on the latents x_j and the raw network outputs m_j: D_j = a_j x_j + b_j m_j put in."""
+    n = len(table.rows)
+    latent, output = np.zeros((n, n)), np.zeros((n, n))
+    for i, row in enumerate(table.rows):
+        for j, c in enumerate(row.latent):
+            latent[i, i - j] += c
+        for j, c in enumerate(row.output):
+            a, b = table.rows[i - j].convert
+            latent[i, i - j] += c * a
+            output[i, i - j] += c * b
+    return latent, output
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("FlowMatchEuler shift=3", flow_euler(euler_grid(8))),
+        ("Flow-DPM-Solver++ 2M shift=3", flow_dpm_solver_pp_2m(dpm_grid(8))),
+        ("Flow-DPM-Solver++ 2M shift=3 20 steps", flow_dpm_solver_pp_2m(dpm_grid(20))),
+    ],
+)
+def test_rows_equal_the_probed_rows_of_diffusers(name: str, table: StepTable) -> None:
+    (golden,) = [entry for entry in GOLDEN["tables"] if entry["name"] == name]
+    latent, output = raw_rows(table)
+    np.testing.assert_allclose(latent, golden["latent"], rtol=0, atol=2e-14)
+    np.testing.assert_allclose(output, golden["output"], rtol=0, atol=2e-14)
+
+
+def test_default_grid_is_that_of_sd3() -> None:
+    expected = [1, 0.95455, 0.9, 0.83333, 0.75, 0.64286, 0.5, 0.3, 0]
+    np.testing.assert_allclose(flow_sigmas(8, 3.0), expected, atol=5e-6)
+    assert flow_sigmas(1, 3.0) == (1.0, 0.0)
+
+
+def test_the_network_is_told_a_thousand_sigma() -> None:
+    table = compile_table("flow-dpm++2m", 8, 3.0)
+    assert [row.timestep for row in table.rows] == [1000 * sigma for sigma in flow_sigmas(8, 3.0)[:-1]]
+
+
+def test_infinite_log_snr_at_either_end_makes_the_step_first_order() -> None:
+    rows = flow_dpm_solver_pp_2m([1.0, 0.8, 0.5, 0.2, 0.0]).rows
+    assert [len(row.output) for row in rows] == [1, 2, 2, 2]
+    assert [row.output[-1] == 0 for row in rows] == [False, True, False, True]
+    assert rows[-1].latent == (0.0,)
+
+
+def solve(table: StepTable, x: float, velocity: Callable[[float, float], float]) -> float:
+    """The table in float64 on one number, from its rows as the docstring of step_table defines them."""
+    latents = [x]
+    outputs: list[float] = []
+    for row in table.rows:
+        a, b = row.convert
+        outputs.insert(0, a * latents[0] + b * velocity(row.input_scale * latents[0], row.timestep / 1000))
+        x = sum(c * v for c, v in zip(row.latent, latents, strict=False))
+        latents.insert(0, x + sum(c * v for c, v in zip(row.output, outputs, strict=False)))
+    return latents[0]
+
+
+def gaussian_velocity(mean: float, std: float) -> Callable[[float, float], float]:
+    """The exact velocity eps - x0 for x0 ~ N(mean, std^2) and x = (1 - sigma) x0 + sigma eps."""
+
+    def velocity(x: float, sigma: float) -> float:
+        alpha = 1 - sigma
+        gain = (sigma - alpha * std**2) / (alpha**2 * std**2 + sigma**2)
+        return gain * (x - alpha * mean) - mean
+
+    return velocity
+
+
+def gaussian_flow(x: float, start: float, end: float, mean: float, std: float) -> float:
+    """Where the exact flow carries x: the distance from the mean grows as the standard deviation does."""
+    spread = [math.hypot((1 - sigma) * std, sigma) for sigma in (start, end)]
+    return (1 - end) * mean + spread[1] / spread[0] * (x - (1 - start) * mean)
+
+
+@pytest.mark.parametrize("sampler", [flow_euler, flow_dpm_solver_pp_2m])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_a_point_is_reached_exactly(sampler: Sampler, steps: int) -> None:
+    """All data at one point: D is constant, and a data-form solver of any order makes no error."""
+    found = solve(sampler(flow_sigmas(steps, 3.0)), -0.7, gaussian_velocity(0.4, 0.0))
+    assert found == pytest.approx(0.4, abs=1e-14)
+
+
+def errors_on_a_gaussian(sampler: Sampler, start: float, end: float, steps: Sequence[int]) -> list[float]:
+    mean, std, x = 0.4, 0.6, -0.7
+    exact = gaussian_flow(x, start, end, mean, std)
+    tables = [sampler(np.linspace(start, end, n + 1).tolist()) for n in steps]
+    return [abs(solve(table, x, gaussian_velocity(mean, std)) - exact) for table in tables]
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(flow_euler, 1.0), (flow_dpm_solver_pp_2m, 2.0)])
+def test_order_of_convergence_on_a_gaussian(sampler: Sampler, order: float) -> None:
+    slopes = -np.diff(np.log2(errors_on_a_gaussian(sampler, 0.9, 0.1, (40, 80, 160, 320))))
+    np.testing.assert_allclose(slopes, order, atol=0.12)
+
+
+def test_from_noise_to_data_the_second_order_pays_in_full() -> None:
+    """At sigma = 1 and 0 lambda is infinite, so 2M nears its order only slowly: the slope grows towards 2."""
+    steps = (20, 80, 320, 1280)
+    euler = errors_on_a_gaussian(flow_euler, 1.0, 0.0, steps)
+    multistep = errors_on_a_gaussian(flow_dpm_solver_pp_2m, 1.0, 0.0, steps)
+    slopes = -np.diff(np.log2(multistep)) / 2
+    assert all(np.diff(slopes) > 0)
+    assert 1.75 < slopes[-1] < 2.0
+    assert multistep[0] < euler[0] / 5
+    assert multistep[-1] < euler[-1] / 100
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: flow_sigmas(0), "expected at least 1 step, found 0"),
+        (lambda: flow_sigmas(4, 0.0), "expected a timestep shift above 0, found 0.0"),
+        (lambda: flow_euler([1.0]), "expected at least 2 noise levels, found 1"),
+        (lambda: flow_euler([0.0, 0.5]), "expected noise levels that fall .* found 0.0 then 0.5 at step 0"),
+        (lambda: flow_euler([1.0, 0.5, float("nan")]), "found 0.5 then nan at step 1"),
+        (lambda: compile_table("ddim", 4, 1.0), "expected one of the samplers flow-euler.* found 'ddim'"),
+    ],
+)
+def test_settings_that_make_no_table_are_refused(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(FewstepError, match=message):
+        call()
