@@ -1,0 +1,55 @@
+# fewstep: `make demo` shows it, `make test` checks it. Everything is installed into .venv by the first target that needs it.
+
+PYTHON := $(or $(shell command -v python3.11),$(shell command -v python3))
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+BUNDLE := out/emoji-128.fewstep
+THINGS := "red heart" pizza rocket "cat face" automobile "tropical fish" mushroom guitar \
+	snowman "wrapped gift" crown "hot beverage" dragon strawberry robot sunflower
+STYLES := 3d flat
+
+.PHONY: help demo test test-slow check format clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo        export the zoo model, draw a contact sheet, measure: out/emoji-128.fewstep, out/sheet.png, out/bench.html
+demo: $(INSTALLED)
+	$(BIN)/fewstep export emoji-128 --target ort --steps 20 -o $(BUNDLE)
+	set --; \
+	for thing in $(THINGS); do for style in $(STYLES); do set -- "$$@" "$$thing, $$style style"; done; done; \
+	$(BIN)/fewstep generate $(BUNDLE) "$$@" --sheet --columns 8 --output out/sheet.png
+	$(BIN)/fewstep bench $(BUNDLE) --json out/bench.json --html out/bench.html
+
+## make test        lint, types, import contracts, then the fast tests
+test: check
+	$(BIN)/python -m pytest -m "not slow"
+
+## make test-slow   the tests that take long or need the network (real data: Node's npm, see tools/install.sh)
+test-slow: $(INSTALLED)
+	tools/install.sh
+	$(BIN)/python -m pytest -m slow
+
+## make check       ruff, mypy --strict and import-linter alone
+check: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## make format      let ruff put the code in order
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+## make clean       remove caches and build output; .venv, data/ and out/ stay
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+# pip first: the one that comes with Python 3.11 resolves constraints of extras badly.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
+	$(BIN)/python -m pip install --quiet -e ".[export,train,evaluate,dev]" -c constraints.txt
+	touch $@

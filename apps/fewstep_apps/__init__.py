@@ -1,0 +1,1 @@
+"""Demo apps that take a bundle, and the packager that builds them. Empty so far."""

@@ -1,0 +1,1 @@
+"""Data sets, training, metrics and few-step distillation."""

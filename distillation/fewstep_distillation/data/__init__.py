@@ -1,0 +1,1 @@
+"""The text-to-emoji data set: fetched, joined, rasterised, split and captioned."""

@@ -1,0 +1,24 @@
+"""What the trainer asks of a training method."""
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Method(Protocol):
+    """A module, its loss on one batch, and what is written of its averaged weights."""
+
+    module: nn.Module
+
+    def prepare(self, device: torch.device) -> None:
+        """Move frozen parts and data to the device, once, before the first step."""
+
+    def loss(
+        self, module: nn.Module, batch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to minimise and detached scalars to log; every random choice comes from ``generator``."""
+
+    def write(self, module: nn.Module, folder: Path) -> None:
+        """Save the (averaged) module as FP16 weights, with a picture to look at."""

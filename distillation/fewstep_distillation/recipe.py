@@ -1,0 +1,144 @@
+"""A training run as a value: frozen dataclasses read from a TOML file."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fewstep.errors import FewstepError
+from fewstep_distillation.timesteps import TimestepConfig
+from fewstep_models.autoencoder import AutoencoderConfig
+from fewstep_models.sana import SanaConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every method shares.
+
+    The learning rate warms up over ``warmup_steps`` and then falls to zero on a cosine over the budget: ``steps`` updates or
+    ``seconds`` of training, whichever is used up first. ``batch_size`` counts pictures over all processes.
+    """
+
+    data: str
+    output: str
+    steps: int
+    seconds: float = float("inf")
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    beta2: float = 0.99
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.999
+    seed: int = 0
+    precision: str = "no"
+    compile: bool = False
+    log_every: int = 50
+    save_every_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse budgets that train nothing and precisions that accelerate does not know."""
+        if self.steps < 1 or self.batch_size < 1 or self.seconds <= 0:
+            raise ValueError(
+                f"steps, batch_size and seconds must be positive, found {self.steps}, {self.batch_size}, {self.seconds}"
+            )
+        if self.precision not in ("no", "bf16", "fp16"):
+            raise ValueError(f"precision must be no, bf16 or fp16, found {self.precision!r}")
+
+
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """Train an autoencoder: ``L1 + perceptual_weight * perceptual + latent_weight / 2 * mean(z^2)``.
+
+    ``latent_noise`` is the standard deviation of the noise added to the latents before decoding (a posterior of fixed variance, whose
+    KL term is the ``z^2`` penalty).
+    """
+
+    run: RunConfig
+    model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    perceptual_weight: float = 0.3
+    latent_weight: float = 1e-3
+    latent_noise: float = 0.1
+
+
+@dataclass(frozen=True)
+class FlowMatchingRecipe:
+    """Train a rectified-flow teacher on the latents of a trained autoencoder, with text dropped for classifier-free guidance."""
+
+    run: RunConfig
+    autoencoder: str
+    model: SanaConfig = field(default_factory=SanaConfig)
+    timesteps: TimestepConfig = field(default_factory=TimestepConfig)
+    name: str = "emoji-128"
+    caption_dropout: float = 0.1
+    captions_per_picture: int = 8
+    augmented_copies: int = 2
+    recoloured_copies: int = 1
+    augmented_weight: float = 0.3
+    group_weights: dict[str, float] = field(default_factory=dict)
+
+
+Recipe = AutoencoderRecipe | FlowMatchingRecipe
+
+
+def read_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
+    """The recipe in a TOML file; ``overrides`` sets dotted keys ("run.steps") to TOML values.
+
+    Raises:
+        FewstepError: the file is missing, not TOML, or has a wrong or unknown field.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        for key, value in (overrides or {}).items():
+            _assign(data, key.split("."), value)
+        method = data.pop("method")
+        if method == "autoencoder":
+            return _build(AutoencoderRecipe, data)
+        if method == "flow-matching":
+            return _build(FlowMatchingRecipe, data)
+        raise ValueError(f"method must be 'autoencoder' or 'flow-matching', found {method!r}")
+    except OSError as error:
+        raise FewstepError(
+            f"expected a recipe at {path}, but cannot read it ({error.strerror}); see distillation/recipes"
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise FewstepError(
+            f"cannot use the recipe {path}: {type(error).__name__}: {error}; compare it with those in distillation/recipes"
+        ) from error
+
+
+def parse_settings(settings: list[str]) -> dict[str, str]:
+    """``["run.steps=10"]`` -> ``{"run.steps": "10"}``.
+
+    Raises:
+        FewstepError: a setting has no "=".
+    """
+    pairs = [setting.partition("=") for setting in settings]
+    if bad := [key for key, separator, _ in pairs if not separator]:
+        raise FewstepError(
+            f"expected KEY=VALUE after --set, found {bad[0]!r}; for example --set run.steps=100"
+        )
+    return {key: value for key, _, value in pairs}
+
+
+def _assign(data: dict[str, Any], keys: list[str], value: str) -> None:
+    *parents, last = keys
+    for key in parents:
+        data = data.setdefault(key, {})
+    try:
+        data[last] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        data[last] = value  # a bare word is a string
+
+
+def _build(kind: type[T], data: dict[str, Any]) -> T:
+    """A dataclass from nested dicts; nested dataclasses are recognised by the type of their field."""
+    nested = {"run": RunConfig, "timesteps": TimestepConfig}
+    nested["model"] = AutoencoderConfig if kind is AutoencoderRecipe else SanaConfig
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(data) - known):
+        raise ValueError(f"unknown field {', '.join(unknown)}")
+    return kind(**{key: nested[key](**value) if key in nested else value for key, value in data.items()})

@@ -1,0 +1,84 @@
+"""What an export is asked to do; nothing heavy is imported here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Literal, get_args
+
+from fewstep.errors import FewstepError
+from fewstep.samplers import SAMPLERS
+
+Target = Literal["ort"]
+Precision = Literal["fp32", "fp16"]
+OnProgress = Callable[[str, int, int], None]
+"""(what begins now, stages done, stages in all)"""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Options of :func:`fewstep_export.export`.
+
+    Attributes:
+        source: zoo name or native checkpoint folder.
+        output: bundle folder to write.
+        targets: engines to build for.
+        precisions: builds of the graphs; "fp32" also gives the .ort build.
+        steps: rows of the step tables; None takes the checkpoint's.
+        sampler: default sampler; None takes the checkpoint's.
+        guidance: scale of classifier-free guidance; None takes the checkpoint's.
+    """
+
+    source: str
+    output: Path
+    targets: tuple[Target, ...] = ("ort",)
+    precisions: tuple[Precision, ...] = ("fp32", "fp16")
+    steps: int | None = None
+    sampler: str | None = None
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no bundle can have."""
+        _known("target", self.targets, get_args(Target))
+        _known("precision", self.precisions, get_args(Precision))
+        if self.sampler is not None:
+            _known("sampler", (self.sampler,), tuple(SAMPLERS))
+        if self.steps is not None and self.steps < 1:
+            raise FewstepError(f"expected at least 1 step, found {self.steps}; choose a larger --steps")
+        if self.guidance is not None and not isfinite(self.guidance):
+            raise FewstepError(
+                f"expected a finite guidance scale, found {self.guidance}; a usual scale is 1 to 8"
+            )
+
+    @property
+    def source_name(self) -> str:
+        """The zoo name, or the name of the folder without the path of this machine."""
+        return Path(self.source).resolve().name
+
+    def options(self) -> Mapping[str, object]:
+        """The options as JSON, without anything that belongs to one machine."""
+        return {
+            "source": self.source_name,
+            "targets": list(self.targets),
+            "precisions": list(self.precisions),
+            "steps": self.steps,
+            "sampler": self.sampler,
+            "guidance": self.guidance,
+        }
+
+    def command(self) -> str:
+        """The command line that asks for this export."""
+        parts = ["fewstep export", self.source_name]
+        parts += [f"--target {target}" for target in self.targets]
+        parts += [f"--precision {precision}" for precision in self.precisions]
+        chosen = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance}
+        parts += [f"--{name} {value}" for name, value in chosen.items() if value is not None]
+        return " ".join([*parts, "-o", self.output.name])
+
+
+def _known(what: str, given: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    if not given or len(set(given)) != len(given) or not set(given) <= set(allowed):
+        found = ", ".join(given) or "none"
+        raise FewstepError(
+            f"expected each {what} once, out of {', '.join(allowed)}, found {found}; correct --{what}"
+        )

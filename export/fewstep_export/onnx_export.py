@@ -1,0 +1,116 @@
+"""A torch component to an ONNX graph in FP32: opset 20, a free batch dimension, one file, the same bytes every time."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from onnx_ir.passes.common import ShapeInferencePass
+from torch.export import ExportedProgram
+
+from fewstep.errors import FewstepError
+from fewstep_export.components import Component, Feeds
+from fewstep_export.passes.clean_metadata import CleanMetadata
+from fewstep_export.passes.drop_zero_bias import DropZeroBias
+from fewstep_export.passes.fold_constants import FoldConstants
+from fewstep_export.passes.freeze_reshapes import FreezeReshapes
+
+OPSET = 20  # what ONNX Runtime Mobile and TensorRT both read; 17 is unreliable with the dynamo exporter
+BATCH = "batch"
+
+
+@dataclass(frozen=True)
+class ExportedComponent:
+    """An FP32 graph with the torch program that it was translated from; tensors of one name hold the same values."""
+
+    component: Component
+    model: onnx.ModelProto
+    program: ExportedProgram
+
+
+Graphs = Mapping[str, ExportedComponent]
+"""Graphs by component."""
+
+
+def export_component(component: Component, example: Feeds) -> ExportedComponent:
+    """The ONNX graph of a component.
+
+    Args:
+        component: what to export.
+        example: inputs with a batch of at least 2 (torch.export takes a size of 1 for a constant).
+
+    Raises:
+        FewstepError: torch cannot trace the module.
+    """
+    arguments = tuple(torch.from_numpy(np.ascontiguousarray(example[name])) for name in component.inputs)
+    batch = torch.export.Dim(BATCH)
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                component.module,
+                arguments,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(component.inputs),
+                output_names=[component.output],
+                dynamic_shapes=tuple({0: batch} for _ in arguments),
+                optimize=False,  # its optimizer deletes x + eps for eps <= 1e-8; passes/ holds what is wanted of it
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise FewstepError(
+                f"expected {component.name} to be exportable, found: {reason}; change the module"
+            ) from error
+    assert (
+        program is not None and program.exported_program is not None
+    )  # as with every call without a file name
+    model = ir.serde.serialize_model(simplify(program.model).model)
+    check(model)
+    return ExportedComponent(component, model, program.exported_program)
+
+
+def simplify(model: ir.Model) -> ir.passes.PassResult:
+    """The exporter's graph without what only the exporter needs: paths, constants to compute, free shapes."""
+    passes = (
+        CleanMetadata(),
+        FoldConstants(),
+        FreezeReshapes(),
+        FoldConstants(),
+        DropZeroBias(),
+        ShapeInferencePass(),
+    )
+    return ir.passes.Sequential(*passes)(model)
+
+
+def check(model: onnx.ModelProto) -> None:
+    """ONNX's own check of operators, types and shapes.
+
+    Raises:
+        onnx.checker.ValidationError, onnx.shape_inference.InferenceError: the graph is wrong.
+    """
+    onnx.checker.check_model(model, full_check=True)
+
+
+def to_bytes(model: onnx.ModelProto) -> bytes:
+    """The model as a file's content, the same for the same model."""
+    return model.SerializeToString(deterministic=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks about its own internals and about torchvision, which nobody here can act on."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Torch backbones, autoencoders and text encoders written for export, and the zoo of trained weights."""

@@ -1,0 +1,233 @@
+"""The native checkpoint: a folder with ``model.json`` and one FP16 safetensors file a component."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fewstep.errors import FewstepError
+from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
+from fewstep_models.sana import SanaConfig, SanaDenoiser
+
+FORMAT, VERSION = "fewstep-checkpoint", 1
+
+
+@dataclass(frozen=True)
+class LatentStatistics:
+    """The denoiser's latents are ``z_n = (z - shift) * scale``, one value a channel."""
+
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+    def normalise(self, z: Tensor) -> Tensor:
+        """Autoencoder latents (B, C, h, w) -> denoiser latents."""
+        return (z - self._column(self.shift, z)) * self._column(self.scale, z)
+
+    def restore(self, z_n: Tensor) -> Tensor:
+        """Denoiser latents (B, C, h, w) -> autoencoder latents."""
+        return z_n / self._column(self.scale, z_n) + self._column(self.shift, z_n)
+
+    def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:
+        return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+
+
+@dataclass(frozen=True)
+class SamplingDefaults:
+    """How the weights want to be sampled."""
+
+    prediction: str = "flow"
+    shift: float = 1.0
+    steps: int = 20
+    guidance: float = 4.0
+    sampler: str = "flow-dpm++2m"
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Everything in ``model.json``."""
+
+    name: str
+    autoencoder: AutoencoderConfig
+    denoiser: SanaConfig
+    latent: LatentStatistics
+    sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
+    image_size: int = 128
+    max_length: int = 32
+    styles: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    licences: tuple[Mapping[str, str], ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``model.json``."""
+        shape = [self.denoiser.latent_channels, self.denoiser.size, self.denoiser.size]
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "autoencoder": asdict(self.autoencoder),
+            "denoiser": {"type": "sana", **asdict(self.denoiser)},
+            "text_encoder": {"type": "minilm", "max_length": self.max_length},
+            "latent": {"shape": shape, **asdict(self.latent)},
+            "sampling": asdict(self.sampling),
+            "image": {"size": self.image_size, "channels": "RGBA"},
+            "styles": list(self.styles),
+            "examples": list(self.examples),
+            "licences": [dict(entry) for entry in self.licences],
+            "training": dict(self.training),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "CheckpointConfig":
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing or does not fit; :func:`Checkpoint.load` says where.
+        """
+        if (data["format"], data["version"]) != (FORMAT, VERSION):
+            raise ValueError(
+                f"format {data['format']!r} version {data['version']!r} is not {FORMAT!r} version {VERSION}"
+            )
+        if data["denoiser"]["type"] != "sana" or data["text_encoder"]["type"] != "minilm":
+            raise ValueError("only a 'sana' denoiser with a 'minilm' text encoder is known")
+        denoiser = {key: value for key, value in data["denoiser"].items() if key != "type"}
+        return cls(
+            name=data["name"],
+            autoencoder=AutoencoderConfig(**data["autoencoder"]),
+            denoiser=SanaConfig(**denoiser),
+            latent=LatentStatistics(tuple(data["latent"]["scale"]), tuple(data["latent"]["shift"])),
+            sampling=SamplingDefaults(**data["sampling"]),
+            image_size=data["image"]["size"],
+            max_length=data["text_encoder"]["max_length"],
+            styles=tuple(data["styles"]),
+            examples=tuple(data["examples"]),
+            licences=tuple(data["licences"]),
+            training=data["training"],
+        )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A configuration with its two trained components, in float32 and evaluation mode."""
+
+    config: CheckpointConfig
+    autoencoder: Autoencoder
+    denoiser: SanaDenoiser
+
+    @classmethod
+    def load(cls, folder: Path) -> "Checkpoint":
+        """Read a checkpoint folder.
+
+        Raises:
+            FewstepError: a file is missing, damaged, or does not fit the configuration.
+        """
+        config = read_config(folder)
+        autoencoder, denoiser = Autoencoder(config.autoencoder), SanaDenoiser(config.denoiser)
+        load_weights(autoencoder, folder / "autoencoder.safetensors")
+        load_weights(denoiser, folder / "denoiser.safetensors")
+        return cls(config, autoencoder.eval().requires_grad_(False), denoiser.eval().requires_grad_(False))
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.json`` and the weights in FP16."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(self.autoencoder, folder / "autoencoder.safetensors")
+        save_weights(self.denoiser, folder / "denoiser.safetensors")
+        write_config(self.config, folder)
+
+
+def read_config(folder: Path) -> CheckpointConfig:
+    """``model.json`` of a checkpoint folder.
+
+    Raises:
+        FewstepError: it is missing or not what it should be.
+    """
+    path = folder / "model.json"
+    try:
+        return CheckpointConfig.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise FewstepError(
+            f"expected a checkpoint with model.json in {folder}, found none; give a checkpoint folder or a zoo name"
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise FewstepError(
+            f"cannot read {path}: {type(error).__name__}: {error}; write it again with `fewstep train`"
+        ) from error
+
+
+def write_config(config: CheckpointConfig, folder: Path) -> None:
+    """Write ``model.json``."""
+    (folder / "model.json").write_text(json.dumps(config.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Parameters of a module as an FP16 safetensors file.
+
+    Raises:
+        ValueError: a value is not finite in FP16.
+    """
+    half = {
+        name: value.detach().to("cpu", torch.float16).contiguous()
+        for name, value in module.state_dict().items()
+    }
+    for name, value in half.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} does not fit FP16: it has values that are not finite")
+    save_file(half, path, metadata={"format": "pt"})
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Read weights into a module, as float32.
+
+    Raises:
+        FewstepError: the file is missing or damaged, or names and shapes are not those of the module.
+    """
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise FewstepError(
+            f"cannot read the weights {path}: {error}; restore the file and run again"
+        ) from error
+    try:
+        module.load_state_dict({name: value.float() for name, value in state.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise FewstepError(
+            f"the weights {path} do not fit model.json: {reason}; use weights and model.json of one training run"
+        ) from error
+
+
+def save_autoencoder(autoencoder: Autoencoder, folder: Path) -> None:
+    """Write an autoencoder alone: ``autoencoder.json`` and its FP16 weights."""
+    (folder / "autoencoder.json").write_text(json.dumps(asdict(autoencoder.config)) + "\n", encoding="utf-8")
+    save_weights(autoencoder, folder / "autoencoder.safetensors")
+
+
+def load_autoencoder(folder: Path) -> Autoencoder:
+    """Read what :func:`save_autoencoder` wrote, in float32 and evaluation mode.
+
+    Raises:
+        FewstepError: a file is missing or damaged.
+    """
+    path = folder / "autoencoder.json"
+    try:
+        config = AutoencoderConfig(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise FewstepError(f"cannot read {path} ({error}); train the autoencoder first") from error
+    autoencoder = Autoencoder(config)
+    load_weights(autoencoder, folder / "autoencoder.safetensors")
+    return autoencoder.eval().requires_grad_(False)
+
+
+def digest(folder: Path) -> str:
+    """sha256 over the names and contents of a checkpoint's files."""
+    total = hashlib.sha256()
+    for name in ("model.json", "autoencoder.safetensors", "denoiser.safetensors"):
+        total.update(name.encode() + b"\0" + hashlib.sha256((folder / name).read_bytes()).digest())
+    return total.hexdigest()
