@@ -1,13 +1,15 @@
-"""Pictures between arrays and tensors, and grids of them to look at."""
+"""Pictures as tensors for training, and sheets of them to look at."""
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
+
+from fewstep.image import contact_sheet
 
 
 def premultiply(straight: Tensor) -> Tensor:
@@ -21,31 +23,6 @@ def composite(premultiplied: Tensor, background: Tensor | float = 1.0) -> Tensor
     return premultiplied[:, :3] + (1 - premultiplied[:, 3:]) * background
 
 
-def straighten(premultiplied: Tensor) -> NDArray[np.uint8]:
-    """(B, 4, H, W) premultiplied float -> (B, H, W, 4) uint8 with straight alpha."""
-    x = premultiplied.detach().float().cpu().clamp(0, 1)
-    alpha = x[:, 3:]
-    colour = (x[:, :3] / alpha.clamp(min=1 / 255)).clamp(0, 1) * (alpha > 0.5 / 255)
-    rgba = torch.cat([colour, alpha], dim=1)
-    return (rgba * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-
-
-def grid(pictures: NDArray[np.uint8], captions: list[str] | None = None, columns: int = 8) -> Image.Image:
-    """A contact sheet of RGBA pictures (N, H, W, 4) on white, with captions under them."""
-    count, size = len(pictures), pictures.shape[1]
-    footer = 14 if captions else 0
-    cell = size + 6
-    sheet = Image.new("RGB", (columns * cell, math.ceil(count / columns) * (cell + footer)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, picture in enumerate(pictures):
-        x, y = i % columns * cell, i // columns * (cell + footer)
-        image = Image.fromarray(picture)
-        sheet.paste(image, (x, y), image)
-        if captions:
-            draw.text((x + 2, y + size + 1), captions[i][:24], fill="black")
-    return sheet
-
-
-def save_grid(premultiplied: Tensor, path: Path, captions: list[str] | None = None, columns: int = 8) -> None:
-    """Write a contact sheet of premultiplied pictures (B, 4, H, W)."""
-    grid(straighten(premultiplied), captions, columns).save(path)
+def save_sheet(pictures: NDArray[np.uint8], path: Path, captions: Sequence[str], columns: int = 8) -> None:
+    """Write a contact sheet of RGBA pictures (N, H, W, 4) uint8, straight alpha."""
+    contact_sheet([Image.fromarray(picture) for picture in pictures], captions, columns).save(path)

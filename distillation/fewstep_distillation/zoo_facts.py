@@ -23,12 +23,15 @@ EXAMPLES = (
     "sunflower",
 )
 
-LICENCES = tuple(
-    {"what": f"training art: {style.key}", "licence": style.licence, "credit": style.credit} for style in ART
-) + (
-    {
-        "what": "text encoder all-MiniLM-L6-v2",
-        "licence": "Apache-2.0",
-        "credit": "sentence-transformers; Microsoft (MiniLM)",
-    },
+_TEXT_ENCODER = {
+    "what": "text encoder all-MiniLM-L6-v2",
+    "licence": "Apache-2.0",
+    "credit": "sentence-transformers; Microsoft (MiniLM)",
+}
+LICENCES = (
+    *(
+        {"what": f"training art: {style.key}", "licence": style.licence, "credit": style.credit}
+        for style in ART
+    ),
+    _TEXT_ENCODER,
 )

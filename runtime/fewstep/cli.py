@@ -20,6 +20,7 @@ from typing import Annotated
 
 import typer
 
+from fewstep.bench.cli import register as register_bench
 from fewstep.errors import FewstepError
 
 COMMANDS_GROUP = "fewstep.commands"
@@ -57,6 +58,7 @@ def build_app() -> typer.Typer:
     app.command()(generate)
     app.command()(info)
     app.command()(verify)
+    register_bench(app)
     for entry in sorted(entry_points(group=COMMANDS_GROUP), key=lambda entry: entry.name):
         _register(entry, app)
     return app

@@ -1,7 +1,8 @@
 """Classifier-free guidance around the denoiser (Ho and Salimans, 2022): m = m_0 + w (m_c - m_0).
 
 Batched and sequential guidance give the same numbers up to rounding; the first needs one call of twice the batch, the
-second two calls with half the memory. At w = 1 the unconditional branch has no weight and is not computed.
+second two calls with half the memory. At w = 1 the unconditional branch has no weight and is not computed. With an interval
+guidance is on at some timesteps alone (Kynkaanniemi et al. 2024): often as good, and half the work elsewhere.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from fewstep.errors import FewstepError
 from fewstep.loop import Array, Model
 
 GuidanceMode = Literal["batched", "sequential"]
@@ -29,16 +31,45 @@ class TextStates:
 
 
 def guide(
-    denoiser: Denoiser, text: TextStates, negative: TextStates | None, scale: float, mode: GuidanceMode
+    denoiser: Denoiser,
+    text: TextStates,
+    negative: TextStates | None,
+    scale: float,
+    mode: GuidanceMode,
+    interval: tuple[float, float] | None = None,
 ) -> Model:
-    """The model that the loop calls; `negative` has one text for each of `text`, or is None for no guidance."""
+    """The model that the loop calls.
+
+    Args:
+        denoiser: the network.
+        text: what to draw.
+        negative: one text for each of `text`, or None for no guidance.
+        scale: w.
+        mode: one call of twice the batch, or two calls.
+        interval: the lowest and the highest timestep with guidance, both included; None guides everywhere.
+
+    Raises:
+        FewstepError: the interval is empty.
+    """
     if negative is None or scale == 1.0:
         return _conditional(denoiser, text)
-    return (
-        _batched(denoiser, text, negative, scale)
-        if mode == "batched"
-        else _sequential(denoiser, text, negative, scale)
-    )
+    both = _batched if mode == "batched" else _sequential
+    guided = both(denoiser, text, negative, scale)
+    if interval is None:
+        return guided
+    if not interval[0] <= interval[1]:
+        raise FewstepError(
+            f"expected a guidance interval from a lower to a higher timestep, found {interval[0]} to {interval[1]}; "
+            "swap them"
+        )
+    return _switched(guided, _conditional(denoiser, text), interval)
+
+
+def _switched(inside: Model, outside: Model, interval: tuple[float, float]) -> Model:
+    def model(x: Array, timestep: float) -> Array:
+        return (inside if interval[0] <= timestep <= interval[1] else outside)(x, timestep)
+
+    return model
 
 
 def _conditional(denoiser: Denoiser, text: TextStates) -> Model:

@@ -11,7 +11,7 @@ from typing import Literal
 from fewstep.errors import BundleError
 from fewstep.records import from_json, to_json
 from fewstep.samplers import SAMPLERS
-from fewstep.step_table import StepTable
+from fewstep.step_table import StepTable, refuse_first_format
 
 FORMAT = "fewstep-bundle"
 SCHEMA_VERSION = 1
@@ -48,11 +48,15 @@ class Component:
 
 @dataclass(frozen=True)
 class Verification:
-    """How far an exported graph is from its torch original on fixed inputs; all in the units of the output."""
+    """How far an exported graph is from its torch original on fixed inputs; all in the units of the output.
+
+    For whole pictures `psnr` is that of the worst one in dB, and `tolerance` bounds the root mean square error, not the largest.
+    """
 
     max_abs_error: float
     output_scale: float
     tolerance: float
+    psnr: float | None = None
 
     def __post_init__(self) -> None:
         if self.output_scale <= 0 or self.max_abs_error < 0:
@@ -266,6 +270,9 @@ class Manifest:
                 f"expected a bundle of schema version {SCHEMA_VERSION}, found version {version}, in {where}; "
                 "update fewstep"
             )
+        tables = value.get("step_tables") if isinstance(value, dict) else None
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            refuse_first_format(table, f"{where}.step_tables.{name}")
         return from_json(cls, value, where)
 
     def to_dict(self) -> Mapping[str, object]:

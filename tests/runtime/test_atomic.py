@@ -48,3 +48,15 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
     with pytest.raises(OSError, match="No space left on device"):
         atomic.write_bytes(device, b"x" * 100_000)
     assert device.is_char_device()
+
+
+def test_what_cannot_be_written_is_known_before_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    for possible in (tmp_path / "file", tmp_path / "new" / "x.bin", Path("/dev/null")):
+        atomic.require_writable(possible)
+    for impossible, words in ((tmp_path / "file" / "x.bin", "Not a directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(OSError, match=words) as caught:
+            atomic.require_writable(impossible)
+        assert caught.value.filename == str(impossible)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fewstep.errors import FewstepError
 from fewstep.guidance import GuidanceMode, TextStates, guide
 from fewstep.loop import Array
 
@@ -51,3 +52,18 @@ def test_scale_one_skips_the_unconditional_branch(mode: GuidanceMode) -> None:
     found = guide(denoiser, text(1), text(2), 1.0, mode)(X, 0.25)
     np.testing.assert_allclose(found, expected(1.0), atol=1e-6)
     assert denoiser.batches == [2]
+
+
+def test_guidance_may_be_on_in_an_interval_alone() -> None:
+    denoiser = Denoiser()
+    model = guide(denoiser, text(1), text(2), 4.0, "batched", interval=(0.25, 0.5))
+    t = np.full(2, 0.25, dtype=np.float32)
+    np.testing.assert_allclose(model(X, 0.25), expected(4.0), atol=1e-6)
+    np.testing.assert_allclose(
+        model(X, 0.6), Denoiser()(X, t * 0 + 0.6, text(1).states, text(1).mask), atol=1e-6
+    )
+    model(X, 0.5)
+    model(X, 0.1)
+    assert denoiser.batches == [4, 2, 4, 2]
+    with pytest.raises(FewstepError, match=r"found 0\.5 to 0\.25; swap them"):
+        guide(denoiser, text(1), text(2), 4.0, "batched", interval=(0.5, 0.25))

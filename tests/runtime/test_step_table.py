@@ -19,22 +19,29 @@ NUMBER = st.floats(-100, 100)
 def tables(draw: st.DrawFn) -> StepTable:
     """Any valid table of at most 6 rows, also of samplers that nobody has invented."""
 
-    def coefficients(least: int, most: int) -> tuple[float, ...]:
-        return tuple(draw(st.lists(NUMBER, min_size=least, max_size=most)))
+    def numbers(count: int) -> tuple[float, ...]:
+        return tuple(draw(st.lists(NUMBER, min_size=count, max_size=count)))
 
-    rows = [
-        StepRow(
-            draw(NUMBER), draw(NUMBER), (draw(NUMBER), draw(NUMBER)),
-            coefficients(0, i + 1), coefficients(1, i + 1), draw(NUMBER),
-        )
-        for i in range(draw(st.integers(1, 6)))
-    ]  # fmt: skip
+    rows, kept = [], 1
+    for left in range(draw(st.integers(1, 6)), 0, -1):
+        after = draw(st.integers(1, 4)) if left > 1 else 1
+        rows.append(
+            StepRow(
+                draw(NUMBER), draw(NUMBER), (draw(NUMBER), draw(NUMBER)),
+                tuple((draw(NUMBER), draw(NUMBER)) for _ in range(kept)),
+                tuple(numbers(kept) for _ in range(after)),
+                numbers(after), numbers(after) if draw(st.booleans()) else (),
+            )
+        )  # fmt: skip
+        kept = after
     return StepTable("made-up", "flow", draw(NUMBER), tuple(rows))
 
 
 @given(tables())
 def test_json_round_trip_is_the_identity(table: StepTable) -> None:
-    assert StepTable.from_dict(json.loads(json.dumps(table.to_dict()))) == table
+    again = StepTable.from_dict(json.loads(json.dumps(table.to_dict())))
+    assert again == table
+    assert hash(again) == hash(table)
 
 
 @given(tables(), st.data())
@@ -53,7 +60,7 @@ def test_a_wrong_field_is_named_with_its_row(table: StepTable, data: st.DataObje
 def test_a_missing_and_an_unknown_field_are_named(table: StepTable, data: st.DataObject) -> None:
     value: Any = json.loads(json.dumps(table.to_dict()))
     row = value["rows"][0]
-    field = data.draw(st.sampled_from(sorted(row)))
+    field = data.draw(st.sampled_from(sorted(row.keys() - {"noise"})))
     without = copy.deepcopy(value)
     del without["rows"][0][field]
     with pytest.raises(BundleError, match=rf"expected the field '{field}', .* in step_table\.rows\[0\]"):
@@ -63,28 +70,68 @@ def test_a_missing_and_an_unknown_field_are_named(table: StepTable, data: st.Dat
         StepTable.from_dict(value)
 
 
-def test_a_row_may_use_only_values_that_exist() -> None:
-    row = StepRow(1.0, 1.0, (0.0, 1.0), (1.0,), (0.5, 0.5), 0.0)
-    with pytest.raises(FewstepError, match=r"expected at most 1 coefficients.* in field 'output' of row 0"):
-        StepTable("made-up", "flow", 1.0, (row,))
+def row(kept: int = 1, after: int = 1, **changes: Any) -> StepRow:
+    fields: dict[str, Any] = {
+        "timestep": 1.0,
+        "input_scale": 1.0,
+        "data": (0.0, 1.0),
+        "entry": ((0.0, 1.0),) * kept,
+        "state": ((1.0,) * kept,) * after,
+        "output": (0.5,) * after,
+    }
+    return StepRow(**(fields | changes))
 
 
-def test_no_rows_and_non_finite_numbers_are_refused() -> None:
-    with pytest.raises(FewstepError, match="expected at least one row"):
-        StepTable("made-up", "flow", 1.0, ())
-    with pytest.raises(FewstepError, match="found nan, in field 'noise'"):
-        StepRow(1.0, 1.0, (0.0, 1.0), (1.0,), (1.0,), float("nan"))
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ((), "expected at least one row"),
+        ((row(kept=2),), "expected 1 values, as 1 arrays are kept .* found 2, in field 'entry' of row 0"),
+        ((row(after=2), row()), "expected 2 values, .* found 1, in field 'entry' of row 1"),
+        ((row(), row(after=3)), "nothing but the latents is left, found 3, in field 'output' of row 1"),
+    ],
+)
+def test_rows_that_do_not_fit_together_are_refused(rows: tuple[StepRow, ...], message: str) -> None:
+    with pytest.raises(FewstepError, match=message):
+        StepTable("made-up", "flow", 1.0, rows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"output": (float("nan"),)}, "found .nan,., in field 'output'"),
+        ({"state": ((float("inf"),),)}, "found .*inf.*, in field 'state'"),
+        ({"output": ()}, "expected at least one value, found none, in field 'output'"),
+        ({"entry": ()}, "expected at least one value, found none, in field 'entry'"),
+        (
+            {"state": ((1.0, 2.0),)},
+            "expected 1 lines of 1 coefficients, found 2 coefficients, in field 'state'",
+        ),
+        ({"state": ()}, "expected 1 lines of 1 coefficients, found no coefficients, in field 'state'"),
+        ({"noise": (0.1, 0.2)}, "expected 1 coefficients or none, found 2, in field 'noise'"),
+    ],
+)
+def test_a_row_that_is_not_consistent_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(FewstepError, match=message):
+        row(**changes)
+
+
+def test_a_table_of_the_first_format_says_what_to_do() -> None:
+    old = {"timestep": 1, "input_scale": 1, "convert": [0, 1], "latent": [1], "output": [1], "noise": 0}
+    value = {"sampler": "flow-euler", "prediction": "flow", "initial_scale": 1, "rows": [old]}
+    with pytest.raises(BundleError, match=r"found rows of the first format .* export the bundle again"):
+        StepTable.from_dict(value)
 
 
 def test_buffers_are_those_of_the_solver() -> None:
-    euler, multistep = compile_table("flow-euler", 8, 3.0), compile_table("flow-dpm++2m", 8, 3.0)
-    assert (euler.buffers, euler.latent_buffers, euler.output_buffers) == (1, 1, 1)
-    assert (multistep.buffers, multistep.latent_buffers, multistep.output_buffers) == (2, 1, 2)
+    assert compile_table("flow-euler", 8, 3.0).buffers == 1
+    assert compile_table("flow-dpm++2m", 8, 3.0).buffers == 2
 
 
 def test_explain_shows_every_row_with_its_coefficients() -> None:
-    table = compile_table("flow-dpm++2m", 4, 3.0)
+    table = compile_table("flow-dpm++2m", 5, 3.0)
     lines = table.explain().splitlines()
-    assert lines[0].startswith("flow-dpm++2m-4: 4 evaluations, predicts flow, keeps 2 arrays")
-    assert len(lines) == 5
-    assert f"{table.rows[2].output[1]:+.6f} D[-1]" in lines[3]
+    assert lines[0] == "flow-dpm++2m-5: 5 evaluations, predicts flow, keeps 2 arrays, deterministic"
+    assert len(lines) == 6
+    assert "x' = +1.000000 s1" in lines[3]
+    assert f"s1' = {table.rows[2].state[1][0]:+.6f} x {table.rows[2].state[1][1]:+.6f} s1" in lines[3]

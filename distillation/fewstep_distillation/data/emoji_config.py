@@ -54,7 +54,9 @@ class EmojiConfig:
                 f"expected styles out of {', '.join(known)}, found {', '.join(self.styles) or 'none'}; choose from the list"
             )
         if not 16 <= self.size <= 1024:
-            raise FewstepError(f"expected a size of 16 to 1024 pixels, found {self.size}; choose another --size")
+            raise FewstepError(
+                f"expected a size of 16 to 1024 pixels, found {self.size}; choose another --size"
+            )
         for name, number in (("glyphs", self.glyphs), ("workers", self.workers)):
             if number is not None and number < 1:
                 raise FewstepError(f"expected {name} of at least 1, found {number}; choose a larger --{name}")
@@ -70,5 +72,9 @@ class EmojiConfig:
         helpers = {style.within for style in self.chosen} | set(self.sources.named)
         styles = [*self.chosen, *(style for style in self.sources.styles if style.key in helpers)]
         texts = self.sources.texts
-        all_of_them = [style.package for style in styles] + [texts.emojibase, texts.emojilib, texts.emoji_mart]
+        all_of_them = [style.package for style in styles] + [
+            texts.emojibase,
+            texts.emojilib,
+            texts.emoji_mart,
+        ]
         return list(dict.fromkeys(all_of_them))

@@ -40,15 +40,15 @@ TEXTS = TextPackages(
     ),
 )
 
-# Keywords that a prompt must not be taught.
-SLANG = frozenset(
-    ("ass", "bitch", "breast", "butt", "cock", "damn", "drugs", "drunk", "horny", "sexy", "shit", "weed")
-)
+# Keywords that a prompt must not be taught: coarse, sexual, insulting, and names of companies.
+SLANG = frozenset({
+    "af", "ass", "bitch", "breast", "bs", "butt", "cock", "crap", "damn", "drug", "drugs", "drunk", "fml", "handicap", "horny",
+    "kills", "lmao", "molester", "phallic", "pissed", "roflmao", "sexual", "sexy", "shit", "shitface", "snapchat", "terrorism",
+    "turd", "twitter", "weed",
+})  # fmt: skip
 _KEYWORD = re.compile(r"[a-z][a-z '\-]{1,24}")
 _SELECTORS = ("fe0e", "fe0f")  # text and emoji presentation; sets disagree on writing them
-_PEOPLE = re.compile(
-    r"\b(man|woman|men|women|person|people|boy|girl|mx claus|mrs\.? claus|santa claus)\b"
-)
+_PEOPLE = re.compile(r"\b(man|woman|men|women|person|people|boy|girl|mx claus|mrs\.? claus|santa claus)\b")
 _FILLERS = re.compile(r"\b(face|facing right|with|in|the|of|and|button|symbol)\b")
 
 

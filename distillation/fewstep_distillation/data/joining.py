@@ -10,7 +10,7 @@ from fewstep_distillation.data.packages import fetch, read
 from fewstep_distillation.data.raster import Drawing
 from fewstep_distillation.data.styles import Style
 
-_TRANSLITERATED = str.maketrans("ñåéçãíôü", "naecaiou", "’'“”")
+_TRANSLITERATED = str.maketrans("ñåéçãíôü", "naecaiou", "\u2019'\u201c\u201d")  # quotation marks go
 _TONE = re.compile(r"(.*?)-(medium-light|medium-dark|medium|light|dark)")
 
 
@@ -49,7 +49,9 @@ def join(style: Style, glyphs: Mapping[str, Glyph], names: Names, cache: Path) -
     named = ((names.find(name), name) for name in icons)
     joined: dict[str, Drawing] = {}
     for codepoints, name in (*listed, *named):
-        if codepoints in glyphs and codepoints not in joined and (svg := icons.svg(name)) is not None:
+        if codepoints is None or codepoints not in glyphs or codepoints in joined:
+            continue
+        if (svg := icons.svg(name)) is not None:
             joined[codepoints] = Drawing("svg", svg.encode())
     return joined
 

@@ -75,7 +75,9 @@ def read(tarball: Path, pattern: str) -> dict[str, bytes]:
             f"cannot read {tarball}: {error}; delete it, then run again to fetch it anew"
         ) from None
     if not found:
-        raise FewstepError(f"expected a file {pattern} in {tarball}, found none; the package is not the pinned one")
+        raise FewstepError(
+            f"expected a file {pattern} in {tarball}, found none; the package is not the pinned one"
+        )
     return found
 
 
@@ -88,7 +90,9 @@ def integrity(path: Path) -> str:
 def _npm_pack(package: Package, folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
-        raise FewstepError(f"expected npm on PATH to fetch {package}, found none; install Node.js, then run again")
+        raise FewstepError(
+            f"expected npm on PATH to fetch {package}, found none; install Node.js, then run again"
+        )
     # Without retries, so that a registry that is away is reported at once; a second run goes on where this one stopped.
     command = [npm, "pack", str(package), "--ignore-scripts", "--fetch-retries=0", "--loglevel=error"]
     # npm looks for its settings from the working folder upwards; the temporary folder has none of its own.
@@ -106,7 +110,13 @@ def _npm_pack(package: Package, folder: Path) -> Path:
 
 def _reason(stderr: str) -> str:
     """Npm's code (ENOTFOUND, E404, ...) and its first sentence."""
-    lines = [line.removeprefix("npm error ").strip() for line in stderr.splitlines() if line.startswith("npm error ")]
+    lines = [
+        line.removeprefix("npm error ").strip()
+        for line in stderr.splitlines()
+        if line.startswith("npm error ")
+    ]
     code = next((line.removeprefix("code ") for line in lines if line.startswith("code ")), None)
-    said = next((line for line in lines if not re.match(r"(code|errno|syscall|[Aa] complete log)\b", line)), None)
+    said = next(
+        (line for line in lines if not re.match(r"(code|errno|syscall|[Aa] complete log)\b", line)), None
+    )
     return ": ".join(filter(None, (code, said))) or "it gave no reason"

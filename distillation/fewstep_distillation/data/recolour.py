@@ -3,21 +3,34 @@
 The hue of saturated pixels is turned; white, grey and black stay. Colour names are those of hue bands that people agree on.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-# Name -> hue in degrees (HSV).
-HUES = {
-    "red": 2,
-    "orange": 28,
-    "yellow": 50,
-    "green": 120,
-    "turquoise": 176,
-    "blue": 218,
-    "purple": 275,
-    "pink": 325,
+
+@dataclass(frozen=True)
+class Colour:
+    """Hue in degrees, saturation and value in [0, 1] (HSV)."""
+
+    hue: float
+    saturation: float
+    value: float
+
+
+# Colour names: the hue to turn to, and the least saturation and value at which people still use the name. Darker yellow is olive,
+# darker orange brown, paler red pink.
+COLOURS = {
+    "red": Colour(2, 0.6, 0.5),
+    "orange": Colour(28, 0.6, 0.8),
+    "yellow": Colour(50, 0.45, 0.75),
+    "green": Colour(120, 0.35, 0.35),
+    "turquoise": Colour(176, 0.35, 0.5),
+    "blue": Colour(218, 0.4, 0.4),
+    "purple": Colour(275, 0.35, 0.4),
+    "pink": Colour(325, 0.35, 0.65),
 }
-_COLOUR_WORDS = frozenset(HUES) | {
+_COLOUR_WORDS = frozenset(COLOURS) | {
     "black",
     "white",
     "brown",
@@ -41,16 +54,18 @@ def recolourable(name: str, group: str) -> bool:
 
 def recolour(rgba: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.uint8], str] | None:
     """The picture (H, W, 4) in another colour and its name; None where there is no single dominant hue."""
-    dominant = dominant_hue(rgba[::3, ::3])  # a ninth of the pixels is enough for a mean
+    dominant = dominant_colour(rgba[::3, ::3])  # a ninth of the pixels is enough for a mean
     if dominant is None:
         return None
-    far = [name for name, hue in HUES.items() if abs(_difference(hue, dominant)) > _BAND]
-    name = str(rng.choice(far))
-    return turn_hue(rgba, HUES[name] - dominant), name
+    names = [name for name, colour in COLOURS.items() if _suits(colour, dominant)]
+    if not names:
+        return None
+    name = str(rng.choice(names))
+    return turn_hue(rgba, COLOURS[name].hue - dominant.hue), name
 
 
-def dominant_hue(rgba: NDArray[np.uint8]) -> float | None:
-    """Circular mean of the hue in degrees, or None unless most saturated pixels lie within a band around it."""
+def dominant_colour(rgba: NDArray[np.uint8]) -> Colour | None:
+    """Mean colour of the saturated pixels, its hue on the circle; None unless most of them lie within a band around that hue."""
     hue, saturation, value = _to_hsv(_unit(rgba))
     visible = rgba[..., 3] > 127
     saturated = visible & (saturation > _SATURATED) & (value > 0.2)
@@ -59,7 +74,15 @@ def dominant_hue(rgba: NDArray[np.uint8]) -> float | None:
     angles = np.deg2rad(hue[saturated])
     mean = float(np.rad2deg(np.arctan2(np.sin(angles).mean(), np.cos(angles).mean())) % 360)
     inside = np.abs(_difference(hue[saturated], mean)) < _BAND
-    return mean if inside.mean() >= _DOMINANT else None
+    if inside.mean() < _DOMINANT:
+        return None
+    return Colour(mean, float(saturation[saturated].mean()), float(value[saturated].mean()))
+
+
+def _suits(name: Colour, dominant: Colour) -> bool:
+    """Whether a picture of this dominant colour would take the name once its hue is turned, and does not have it now."""
+    far = bool(abs(_difference(name.hue, dominant.hue)) > _BAND)
+    return far and dominant.saturation >= name.saturation and dominant.value >= name.value
 
 
 def turn_hue(rgba: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:

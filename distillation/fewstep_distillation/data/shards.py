@@ -3,15 +3,17 @@
 A shard is one file: the sizes of its pictures as a JSON line, then the pictures. It is written whole or not at all.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fewstep import atomic
@@ -49,11 +51,12 @@ def rasterise_shards(
     missing = [shard for shard in shards if not shard.path.is_file()]
     done = len(drawings) - sum(len(shard.drawings) for shard in missing)
     on_progress(done, len(drawings))
-    for shard, pictures in _encoded(missing, size, workers):
-        header = json.dumps([len(picture) for picture in pictures]).encode()
-        atomic.write_bytes(shard.path, b"".join((header, b"\n", *pictures)))
-        done += len(pictures)
-        on_progress(done, len(drawings))
+    with contextlib.closing(_encoded(missing, size, workers)) as encoded:
+        for shard, pictures in encoded:
+            header = json.dumps([len(picture) for picture in pictures]).encode()
+            atomic.write_bytes(shard.path, b"".join((header, b"\n", *pictures)))
+            done += len(pictures)
+            on_progress(done, len(drawings))
     return [shard.path for shard in shards]
 
 
@@ -74,41 +77,47 @@ def encode_shard(drawings: Sequence[tuple[str, Drawing]], size: int) -> list[byt
 def _encode(name: str, drawing: Drawing, size: int) -> bytes:
     try:
         return encode(rasterise(drawing, size))
-    except Exception as error:  # two native parsers, each with exceptions of its own
+    except Exception as error:  # noqa: BLE001 - two native parsers, each with exceptions of its own
         raise FewstepError(
             f"cannot rasterise {name} ({type(error).__name__}: {error}); check that resvg-py and pillow are the tested versions"
         ) from None
 
 
-def _encoded(shards: Sequence[Shard], size: int, workers: int) -> Iterator[tuple[Shard, list[bytes]]]:
+def _encoded(shards: Sequence[Shard], size: int, workers: int) -> Generator[tuple[Shard, list[bytes]]]:
     """Shards as they get ready. One worker is this process itself."""
     if workers == 1 or len(shards) < 2:
         yield from ((shard, encode_shard(shard.drawings, size)) for shard in shards)
         return
     # Spawned, not forked: a progress display runs a thread, and a fork would copy its locks in any state.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(shards)), context, initializer=_start_worker)
+    reader, writer = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(min(workers, len(shards)), context, _start_worker, (reader,))
     try:
         futures = {pool.submit(encode_shard, shard.drawings, size): shard for shard in shards}
         for future in as_completed(futures):
             yield futures[future], future.result()
+        pool.shutdown()
     except BrokenProcessPool:
         raise FewstepError(
             "a process that rasterises was killed, most likely for lack of memory; run again with fewer workers: "
             "finished pictures are kept"
         ) from None
     finally:
+        writer.close()
         pool.shutdown(cancel_futures=True)
+        reader.close()
 
 
-def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it: an idle worker would otherwise outlive a killed parent."""
+def _start_worker(reader: Connection) -> None:
+    """Leaves Ctrl-C to the parent, and ends when the parent closes its end of the pipe, or is killed and so closes it.
+
+    Waiting for the pool's own way to end does not do: it first finishes what is queued, and an orderly end that is interrupted
+    by a second Ctrl-C waits for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with, args=(reader,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _end_with(reader: Connection) -> None:
+    reader.poll(None)  # nothing is ever sent: it returns at the end of the pipe
+    os._exit(1)

@@ -6,11 +6,9 @@
 """
 
 import hashlib
-from typing import Literal
 
+from fewstep_distillation.data.dataset import Split
 from fewstep_distillation.data.glyphs import Glyph
-
-Split = Literal["train", "zero", "compose"]
 
 SPLITS: tuple[Split, ...] = ("train", "zero", "compose")
 _ZERO_SHARE = 0.04
@@ -24,7 +22,7 @@ def split_of(glyph: Glyph, style: str) -> Split:
     if unit_hash(f"pair:{style}:{glyph.family}") < _COMPOSE_SHARE:
         return "compose"
     if glyph.base is not None:
-        tone = (glyph.codepoints.split("-") + [""])[1] or glyph.codepoints
+        tone = glyph.codepoints.split("-")[1]  # a variant has its tone second
         if unit_hash(f"tone:{glyph.family}:{tone}") < _COMPOSE_SHARE:
             return "compose"
     return "train"

@@ -1,14 +1,18 @@
 """Train the deep-compression autoencoder on transparent pictures."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fewstep.image import to_pil
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.perceptual import PerceptualDistance
-from fewstep_distillation.pictures import composite, premultiply, save_grid
+from fewstep_distillation.pictures import composite, premultiply, save_sheet
 from fewstep_distillation.recipe import AutoencoderRecipe
 from fewstep_models.autoencoder import Autoencoder
 from fewstep_models.checkpoint import save_autoencoder
@@ -57,12 +61,22 @@ class AutoencoderMethod:
         save_autoencoder(autoencoder, folder)
         held_out = self.dataset.split("zero")[:32] or self.dataset.split("train")[:32]
         x = premultiply(torch.from_numpy(self.dataset.images(held_out)).to(next(module.parameters()).device))
-        rows = [
-            t
-            for pair in zip(x.split(8), autoencoder.decode(autoencoder.encode(x)).split(8), strict=True)
-            for t in pair
+        reconstructed = autoencoder.decode(autoencoder.encode(x)).cpu().numpy()
+        decoded = np.stack([np.asarray(to_pil(picture)) for picture in reconstructed])
+        pairs = zip(_rows(self.dataset.images(held_out)), _rows(decoded), strict=True)
+        names = [self.dataset.rows[i].name for i in held_out]
+        captions = [
+            caption for row in _rows(np.array(names)) for caption in (*row, *["reconstructed"] * len(row))
         ]
-        save_grid(torch.cat(rows), folder / "reconstructions.png")
+        save_sheet(
+            np.concatenate([part for pair in pairs for part in pair]),
+            folder / "reconstructions.png",
+            captions,
+        )
+
+
+def _rows(values: NDArray[Any], columns: int = 8) -> list[NDArray[Any]]:
+    return [values[i : i + columns] for i in range(0, len(values), columns)]
 
 
 class _NoisyAutoencoder(nn.Module):

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewstep_distillation.banks import LatentBank, TextBank, build_banks, encode_texts
+from fewstep_distillation.banks import LatentBank, TextBank, build_banks
 from fewstep_distillation.data.captions import canonical_caption
 from fewstep_distillation.data.dataset import EmojiDataset
-from fewstep_distillation.pictures import save_grid
+from fewstep_distillation.metrics.generators import TorchGenerator, checkpoint_table
+from fewstep_distillation.pictures import save_sheet
 from fewstep_distillation.recipe import FlowMatchingRecipe
 from fewstep_distillation.timesteps import sample_sigma
 from fewstep_distillation.zoo_facts import EXAMPLES, LICENCES, STYLES
@@ -30,6 +31,7 @@ class FlowMatchingMethod:
 
     def prepare(self, device: torch.device) -> None:
         """Encode all pictures and captions of the training split."""
+        self.device = device
         self.latents, self.text = build_banks(self.dataset, self.autoencoder, self.recipe, device)
 
     def loss(
@@ -71,33 +73,16 @@ class FlowMatchingMethod:
                 "timesteps": recipe.timesteps.density,
             },
         )
-        Checkpoint(config, self.autoencoder, module).save(folder)
+        checkpoint = Checkpoint(config, self.autoencoder, module)
+        checkpoint.save(folder)
         prompts = self._prompts(64)
-        save_grid(self.sample(module, prompts), folder / "samples.png", prompts)
+        generator = TorchGenerator(
+            checkpoint, checkpoint_table(checkpoint, None, None), config.sampling.guidance, self.device
+        )
+        save_sheet(generator.generate(prompts, recipe.run.seed), folder / "samples.png", prompts)
 
     def _prompts(self, count: int) -> list[str]:
         """Held-out captions: pairs of glyph and style that training never saw."""
         compose = self.dataset.split("compose") or self.dataset.split("train")
         stride = max(1, len(compose) // count)
         return [canonical_caption(self.dataset.rows[i]) for i in compose[::stride][:count]]
-
-    @torch.no_grad()
-    def sample(
-        self, module: nn.Module, prompts: list[str], guidance: float = 4.0, steps: int = 20, seed: int = 0
-    ) -> Tensor:
-        """Premultiplied pictures (N, 4, H, W) by Euler steps with classifier-free guidance: a look while training."""
-        device = next(module.parameters()).device
-        text = encode_texts(["", *prompts], device)
-        config, count = self.recipe.model, len(prompts)
-        generator = torch.Generator(device).manual_seed(seed)
-        x = torch.randn(
-            count, config.latent_channels, config.size, config.size, generator=generator, device=device
-        )
-        states = torch.cat([text.states[:1].expand(count, -1, -1), text.states[1:]]).float()
-        masks = torch.cat([text.masks[:1].expand(count, -1), text.masks[1:]])
-        sigmas = torch.linspace(1, 0, steps + 1).tolist()
-        for sigma, following in zip(sigmas, sigmas[1:], strict=False):
-            timestep = torch.full((2 * count,), 1000 * sigma, device=device)
-            unconditional, conditional = module(torch.cat([x, x]), timestep, states, masks).chunk(2)
-            x = x + (following - sigma) * (unconditional + guidance * (conditional - unconditional))
-        return self.autoencoder.decode(self.latents.statistics.restore(x))

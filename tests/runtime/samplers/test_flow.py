@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fewstep.errors import FewstepError
 from fewstep.samplers import compile_table, flow_dpm_solver_pp_2m, flow_euler, flow_sigmas
 from fewstep.step_table import StepTable
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "flow_step_rows.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "data" / "probed_step_tables.json").read_text())
 Sampler = Callable[[Sequence[float]], StepTable]
 
 
@@ -31,18 +32,25 @@ def euler_grid(steps: int) -> list[float]:
     return [*shifted(np.linspace(1, smallest, steps).tolist(), 3.0), 0.0]
 
 
-def raw_rows(table: StepTable) -> tuple[np.ndarray, np.ndarray]:
-    """The rows on the latents x_j and the raw network outputs m_j: D_j = a_j x_j + b_j m_j put in."""
-    n = len(table.rows)
-    latent, output = np.zeros((n, n)), np.zeros((n, n))
+def latents(table: StepTable) -> np.ndarray:
+    """x_1 .. x_N on [x_0, m_0 .. m_{N-1}]."""
+    state, found = np.eye(1, 1 + len(table.rows)), []
     for i, row in enumerate(table.rows):
-        for j, c in enumerate(row.latent):
-            latent[i, i - j] += c
-        for j, c in enumerate(row.output):
-            a, b = table.rows[i - j].convert
-            latent[i, i - j] += c * a
-            output[i, i - j] += c * b
-    return latent, output
+        state = np.array(row.state) @ state
+        state[:, 1 + i] += row.output
+        found.append(state[0])
+    return np.array(found)
+
+
+def probed_latents(entry: dict[str, Any]) -> np.ndarray:
+    """The same from rows on all x_j and m_j."""
+    n = len(entry["latent"])
+    xs = np.eye(1, 1 + n)
+    for latent, output in zip(entry["latent"], entry["output"], strict=True):
+        x = np.array(latent) @ xs[: len(latent)]
+        x[1 : 1 + len(output)] += output
+        xs = np.vstack([xs, x])
+    return xs[1:]
 
 
 @pytest.mark.parametrize(
@@ -55,9 +63,7 @@ def raw_rows(table: StepTable) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_rows_equal_the_probed_rows_of_diffusers(name: str, table: StepTable) -> None:
     (golden,) = [entry for entry in GOLDEN["tables"] if entry["name"] == name]
-    latent, output = raw_rows(table)
-    np.testing.assert_allclose(latent, golden["latent"], rtol=0, atol=2e-14)
-    np.testing.assert_allclose(output, golden["output"], rtol=0, atol=2e-14)
+    np.testing.assert_allclose(latents(table), probed_latents(golden), rtol=0, atol=2e-14)
 
 
 def test_default_grid_is_that_of_sd3() -> None:
@@ -73,21 +79,17 @@ def test_the_network_is_told_a_thousand_sigma() -> None:
 
 def test_infinite_log_snr_at_either_end_makes_the_step_first_order() -> None:
     rows = flow_dpm_solver_pp_2m([1.0, 0.8, 0.5, 0.2, 0.0]).rows
-    assert [len(row.output) for row in rows] == [1, 2, 2, 2]
-    assert [row.output[-1] == 0 for row in rows] == [False, True, False, True]
-    assert rows[-1].latent == (0.0,)
+    assert [len(row.entry) for row in rows] == [1, 1, 2, 1]  # D is kept for the third row alone
+    assert rows[-1].output == (-rows[-1].timestep / 1000,)  # D = x - sigma m
 
 
 def solve(table: StepTable, x: float, velocity: Callable[[float, float], float]) -> float:
     """The table in float64 on one number, from its rows as the docstring of step_table defines them."""
-    latents = [x]
-    outputs: list[float] = []
+    state = np.array([x])
     for row in table.rows:
-        a, b = row.convert
-        outputs.insert(0, a * latents[0] + b * velocity(row.input_scale * latents[0], row.timestep / 1000))
-        x = sum(c * v for c, v in zip(row.latent, latents, strict=False))
-        latents.insert(0, x + sum(c * v for c, v in zip(row.output, outputs, strict=False)))
-    return latents[0]
+        m = velocity(row.input_scale * float(state[0]), row.timestep / 1000)
+        state = np.array(row.state) @ state + np.array(row.output) * m
+    return float(state[0])
 
 
 def gaussian_velocity(mean: float, std: float) -> Callable[[float, float], float]:

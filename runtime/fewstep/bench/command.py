@@ -1,0 +1,46 @@
+"""Running a benchmark with a progress bar and writing what it found; the body of `fewstep bench`."""
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from fewstep import atomic
+from fewstep.bench.config import BenchConfig
+from fewstep.bench.html import page
+from fewstep.bench.runner import Benchmark, bench
+from fewstep.bench.table import latency_table, resource_table
+
+
+def run(config: BenchConfig, json_file: str | None, html_file: Path | None) -> None:
+    """Measures, prints tables to standard error, and writes JSON ("-": standard output) and HTML where asked.
+
+    Raises:
+        FewstepError: the configuration does not fit the bundle.
+        OSError: a file cannot be written; known before anything is measured, unless the disk fills meanwhile.
+    """
+    files = [Path(json_file)] if json_file not in (None, "-") else []
+    for file in [*files, *([html_file] if html_file else [])]:
+        atomic.require_writable(file)
+    console = Console(stderr=True)
+    benchmark = _measure(config, console)
+    console.print(latency_table(benchmark.report), resource_table(benchmark.report))
+    text = json.dumps(benchmark.report.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    if html_file:
+        atomic.write_bytes(html_file, page(benchmark).encode())
+    if json_file == "-":
+        sys.stdout.write(text)
+    elif json_file:
+        atomic.write_bytes(Path(json_file), text.encode())
+
+
+def _measure(config: BenchConfig, console: Console) -> Benchmark:
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("opening", total=1)
+
+        def on_call(what: str, total: int) -> None:
+            progress.update(bar, description=what, total=total, advance=1)
+
+        return bench(config, on_call)

@@ -1,0 +1,72 @@
+"""What a benchmark is asked for."""
+
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+from fewstep.errors import FewstepError
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """A benchmark of some variants of a bundle.
+
+    Args:
+        bundle: its folder.
+        variants: names of variants; none means all of the bundle.
+        threads: threads inside one operator; None takes one for each physical core.
+        runs: timed rounds; every variant is called once a round.
+        warmup: rounds before them that are not counted.
+        steps, sampler, guidance: as for `fewstep generate`; None takes the bundle's default.
+        seed: run k draws with the noise of seed + k.
+        timeout: seconds after which loading a variant and drawing one picture is given up.
+
+    Raises:
+        FewstepError: a number is out of range, or a variant is given twice.
+    """
+
+    bundle: Path
+    variants: tuple[str, ...] = ()
+    threads: int | None = None
+    runs: int = 10
+    warmup: int = 2
+    steps: int | None = None
+    sampler: str | None = None
+    guidance: float | None = None
+    seed: int = 0
+    timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        for what, found, least in (
+            ("run", self.runs, 1),
+            ("warm-up run", self.warmup, 0),
+            ("thread", self.threads, 1),
+            ("step", self.steps, 1),
+        ):
+            if found is not None and found < least:
+                raise FewstepError(f"expected at least {least} {what}, found {found}; choose a larger number")
+        if self.guidance is not None and not isfinite(self.guidance):
+            raise FewstepError(
+                f"expected a finite guidance scale, found {self.guidance}; a usual one is 1 to 8"
+            )
+        if not (self.timeout > 0 and isfinite(self.timeout)):
+            raise FewstepError(f"expected a time-out above 0 s, found {self.timeout}; give some seconds")
+        if len(set(self.variants)) != len(self.variants):
+            raise FewstepError(
+                f"expected different variants, found {', '.join(self.variants)}; give each of them once"
+            )
+
+    def command(self) -> str:
+        """The command line that asks for this benchmark; of the bundle's path only the name is told."""
+        options = {
+            "--threads": self.threads,
+            "--runs": self.runs,
+            "--warmup": self.warmup,
+            "--steps": self.steps,
+            "--sampler": self.sampler,
+            "--guidance": self.guidance,
+            "--seed": self.seed,
+        }
+        words = [f"--variant {name}" for name in self.variants]
+        words += [f"{option} {value}" for option, value in options.items() if value is not None]
+        return " ".join(["fewstep bench", self.bundle.resolve().name, *words])

@@ -1,0 +1,100 @@
+"""The step table of a diffusers scheduler, from its configuration alone: a checkpoint keeps its own sampler.
+
+Tables give what diffusers 0.39 computes, in float64, its differences from the papers included; `compat=None` in the
+options gives the exact method instead. The differences, and where they are made here:
+
+- third order of DPM-Solver(++) multistep: half the second derivative, and a wrong sign for the SDE
+  (`fewstep.samplers.exponential.third_order_of`);
+- third order "midpoint" of DPM-Solver(++) singlestep: another second stage (`dpm_solver_pp.singlestep`);
+- DEIS and SA-Solver with Karras, exponential, beta or flow sigmas: the last sigma is repeated, so the last evaluation does
+  nothing and the run does not end at 0 (`grids.with_last`);
+- FlowMatchEuler and its kin shift the smallest sigma twice, so that 4 steps end ..., 0.009, 0 (`flow.flow_levels`);
+- DDIM and PNDM step from t to t - T // N, which need not be the next timestep (`discrete`);
+- DDPM adds noise in its last step unless that is at t = 0 (`discrete.ddpm`).
+
+Where diffusers gives NaN (UniPC "bh1" that ends at 0) the table has the limit.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fewstep.errors import FewstepError
+from fewstep.records import load_json
+from fewstep.samplers.diffusers import discrete, dpm, edm, exploding, few_step, flow
+from fewstep.samplers.diffusers.config import Config, Options
+from fewstep.step_table import StepTable
+
+__all__ = ["BUILDERS", "Options", "from_diffusers"]
+
+Builder = Callable[[Config, int, Options], StepTable]
+BUILDERS: Mapping[str, Builder] = {
+    "CMStochasticIterativeScheduler": edm.consistency_table,
+    "DDIMScheduler": discrete.ddim_table,
+    "DDPMScheduler": discrete.ddpm_table,
+    "DEISMultistepScheduler": dpm.deis_table,
+    "DPMSolverMultistepScheduler": dpm.multistep_table,
+    "DPMSolverSinglestepScheduler": dpm.singlestep_table,
+    "EDMDPMSolverMultistepScheduler": edm.dpm_solver_table,
+    "EDMEulerScheduler": edm.euler_table,
+    "EulerAncestralDiscreteScheduler": exploding.euler_ancestral_table,
+    "EulerDiscreteScheduler": exploding.euler_table,
+    "FlowMatchEulerDiscreteScheduler": flow.euler_table,
+    "FlowMatchHeunDiscreteScheduler": flow.heun_table,
+    "FlowMatchLCMScheduler": flow.lcm_table,
+    "HeunDiscreteScheduler": exploding.heun_table,
+    "IPNDMScheduler": discrete.ipndm_table,
+    "KDPM2AncestralDiscreteScheduler": exploding.dpm2_ancestral_table,
+    "KDPM2DiscreteScheduler": exploding.dpm2_table,
+    "LCMScheduler": few_step.lcm_table,
+    "LMSDiscreteScheduler": exploding.lms_table,
+    "LTXEulerAncestralRFScheduler": flow.ltx_table,
+    "PNDMScheduler": discrete.pndm_table,
+    "SASolverScheduler": dpm.sa_solver_table,
+    "SCMScheduler": few_step.scm_table,
+    "TCDScheduler": few_step.tcd_table,
+    "UniPCMultistepScheduler": dpm.unipc_table,
+}
+_REFUSED: Mapping[str, str] = {
+    "AmusedScheduler": "it samples tokens, not latents",
+    "CosineDPMSolverMultistepScheduler": "its noise comes from a Brownian tree; use EDMDPMSolverMultistepScheduler",
+    "DDIMInverseScheduler": "it runs from pictures to noise",
+    "DDPMWuerstchenScheduler": "its levels depend on the input; use DDIMScheduler with explicit levels",
+    "DPMSolverMultistepInverseScheduler": "it runs from pictures to noise",
+    "DPMSolverSDEScheduler": "its noise comes from a Brownian tree; use DPMSolverMultistepScheduler with "
+    "algorithm_type sde-dpmsolver++",
+    "ScoreSdeVeScheduler": "its corrector's step size depends on the latents; use "
+    "fewstep.samplers.score_sde.reverse_diffusion_ve",
+    "UnCLIPScheduler": "its variance is learned; use DDPMScheduler with variance_type fixed_small",
+    "VQDiffusionScheduler": "it samples tokens, not latents",
+}
+
+
+def from_diffusers(
+    config: Mapping[str, object] | Path | str, steps: int, options: Options | None = None
+) -> StepTable:
+    """The table of a scheduler with so many inference steps.
+
+    Args:
+        config: a scheduler's configuration with `_class_name`, or the path of its JSON file (or of the folder with a
+            scheduler_config.json).
+        steps: what `set_timesteps` would be given; samplers of order 2 evaluate the network more often.
+        options: what the pipeline would give to `set_timesteps` and `step`.
+
+    Raises:
+        FewstepError: an unknown scheduler, a setting that is not linear (clipping, thresholding, learned variance), or a
+            value that no table can be made of; the message says what to change.
+    """
+    values = config if isinstance(config, Mapping) else _read(Path(config))
+    name = values.get("_class_name")
+    if not isinstance(name, str) or name not in BUILDERS:
+        reason = _REFUSED.get(str(name), f"known are {', '.join(BUILDERS)}")
+        raise FewstepError(f"expected a scheduler that a step table can hold, found '{name}': {reason}")
+    return BUILDERS[name](Config(name, values), steps, options or Options())
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    path = path / "scheduler_config.json" if path.is_dir() else path
+    value = load_json(path)
+    if not isinstance(value, Mapping):
+        raise FewstepError(f"expected an object with '_class_name', found something else, in {path}")
+    return value
