@@ -4,6 +4,8 @@ PYTHON := $(or $(shell command -v python3.11),$(shell command -v python3))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BUNDLE := out/emoji-128.fewstep
+# OpenMP threads that spin while they wait slow torch down tenfold on a shared machine.
+export OMP_WAIT_POLICY ?= PASSIVE
 THINGS := "red heart" pizza rocket "cat face" automobile "tropical fish" mushroom guitar \
 	snowman "wrapped gift" crown "hot beverage" dragon strawberry robot sunflower
 STYLES := 3d flat

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from fewstep_distillation.methods.autoencoder import AutoencoderMethod
 from fewstep_distillation.methods.flow_matching import FlowMatchingMethod
 from fewstep_distillation.methods.protocol import Method
@@ -18,6 +20,7 @@ def train(
     recipe: Recipe, resume: bool = False, on_log: Callable[[dict[str, float]], None] | None = None
 ) -> Path:
     """Run a recipe to the end of its budget; the output folder holds the weights, ``log.jsonl``, ``recipe.json`` and the state."""
+    torch.manual_seed(recipe.run.seed)  # initial weights; every later choice has its own generator
     method: Method = (
         AutoencoderMethod(recipe) if isinstance(recipe, AutoencoderRecipe) else FlowMatchingMethod(recipe)
     )

@@ -165,8 +165,3 @@ class Autoencoder(nn.Module):
         """Pictures of un-normalised latents, clamped to [0, 1]."""
         image: Tensor = self.decoder(latents)
         return image.clamp(0.0, 1.0)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(unclamped reconstruction, latents): what training needs, in one call so that data-parallel wrappers see it."""
-        latents = self.encode(image)
-        return self.decoder(latents), latents

@@ -121,7 +121,7 @@ class CrossAttention(nn.Module):
         """``mask_bias`` (B, 1, 1, L) is added to the scores: 0 on tokens, -1e4 on padding."""
         b, c, h, w = x.shape
         d = c // self.heads
-        q = self.to_q(x).reshape(b, self.heads, d, h * w).transpose(-1, -2)
+        q = self.to_q(x).reshape(b, self.heads, d, h * w).transpose(-1, -2) * d**-0.5
         k, v = self.to_kv(text).reshape(b, text.shape[1], 2 * self.heads, d).transpose(1, 2).chunk(2, dim=1)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_bias.to(q.dtype))
-        return self.to_out(out.transpose(-1, -2).reshape(b, c, h, w))
+        weights = ((q @ k.transpose(-1, -2)).float() + mask_bias).softmax(-1).to(v.dtype)  # (B, heads, N, L)
+        return self.to_out((weights @ v).transpose(-1, -2).reshape(b, c, h, w))

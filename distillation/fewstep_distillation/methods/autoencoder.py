@@ -23,7 +23,7 @@ class AutoencoderMethod:
 
     def __init__(self, recipe: AutoencoderRecipe) -> None:
         self.recipe = recipe
-        self.module: nn.Module = _NoisyAutoencoder(Autoencoder(recipe.model), recipe.latent_noise)
+        self.module: nn.Module = _NoisyAutoencoder(Autoencoder(recipe.model))
         self.dataset = EmojiDataset(Path(recipe.run.data))
         self.perceptual = PerceptualDistance.from_pretrained() if recipe.perceptual_weight else None
 
@@ -41,7 +41,10 @@ class AutoencoderMethod:
         recipe, device = self.recipe, generator.device
         index = torch.randint(len(self.images), (batch_size,), generator=generator, device=device)
         x = augment(premultiply(self.images[index]), generator)
-        reconstruction, z = module(x)
+        factor = recipe.model.downsampling
+        shape = (batch_size, recipe.model.latent_channels, x.shape[2] // factor, x.shape[3] // factor)
+        noise = recipe.latent_noise * torch.randn(shape, generator=generator, device=device)
+        reconstruction, z = module(x, noise)
         l1 = (reconstruction - x).abs().mean()
         energy = z.float().square().mean()
         total = l1 + recipe.latent_weight / 2 * energy
@@ -80,16 +83,15 @@ def _rows(values: NDArray[Any], columns: int = 8) -> list[NDArray[Any]]:
 
 
 class _NoisyAutoencoder(nn.Module):
-    """The forward pass of training: encode, add noise, decode."""
+    """The forward pass of training in one call, so that data-parallel wrappers see it: encode, add noise, decode."""
 
-    def __init__(self, autoencoder: Autoencoder, latent_noise: float) -> None:
+    def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
         self.autoencoder = autoencoder
-        self.latent_noise = latent_noise
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         z = self.autoencoder.encode(x)
-        return self.autoencoder.decoder(z + self.latent_noise * torch.randn_like(z)), z
+        return self.autoencoder.decoder(z + noise), z
 
 
 def augment(x: Tensor, generator: torch.Generator, reach: int = 8) -> Tensor:

@@ -28,4 +28,6 @@ def sde(order: int = 2, second: Second = "midpoint", last_orders: tuple[int, ...
 
 def singlestep(order: int = 2, second: Second = "midpoint", compat: str | None = None) -> Solver:
     """DPM-Solver-2 and DPM-Solver-3 with the nodes of the schedule as stages; see `dpm_solver_pp.singlestep`."""
-    return Singlestep(lambda steps, clean: groups(steps, order, clean), SECOND[second], noise_form=True, compat=compat)
+    return Singlestep(
+        lambda steps, clean: groups(steps, order, clean), SECOND[second], noise_form=True, compat=compat
+    )

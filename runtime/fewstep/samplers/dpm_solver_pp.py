@@ -47,4 +47,6 @@ def singlestep(order: int = 2, second: Second = "midpoint", compat: str | None =
 
 def sde_singlestep(order: int = 2, second: Second = "midpoint", compat: str | None = None) -> Solver:
     """SDE-DPM-Solver++ 2S: as `singlestep`, with noise at the stages too, as diffusers has it."""
-    return Singlestep(lambda steps, clean: groups(steps, order, clean), SECOND[second], rate=2.0, compat=compat)
+    return Singlestep(
+        lambda steps, clean: groups(steps, order, clean), SECOND[second], rate=2.0, compat=compat
+    )

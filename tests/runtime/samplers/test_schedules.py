@@ -42,7 +42,10 @@ def test_levels_fall_from_the_largest_to_the_smallest(
 
 def test_a_rescaled_schedule_has_no_signal_at_its_end() -> None:
     betas = beta.scaled_linear_betas(0.00085, 0.012, 1000)
-    before, after = np.cumprod(1 - betas), np.cumprod(1 - beta.rescale_zero_terminal_snr(betas))
+    before, after = (
+        np.cumprod(1 - betas),
+        np.cumprod(1 - beta.rescale_zero_terminal_snr(betas), dtype=np.float64),
+    )
     assert after[-1] == 0
     assert after[0] == pytest.approx(before[0], rel=1e-14)
     node = beta.DiscreteLevels(after).at_alpha_bar(999)
@@ -61,7 +64,9 @@ def test_the_cosine_schedule_follows_its_formula() -> None:
 @pytest.mark.parametrize("exploding", [False, True])
 @given(timestep=st.floats(0, 999))
 def test_timesteps_and_levels_are_inverse(exploding: bool, timestep: float) -> None:
-    schedule = beta.DiscreteLevels(np.cumprod(1 - beta.linear_betas(1e-4, 0.02, 1000)), exploding)
+    schedule = beta.DiscreteLevels(
+        np.cumprod(1 - beta.linear_betas(1e-4, 0.02, 1000), dtype=np.float64), exploding
+    )
     node = schedule.at_timestep(timestep)
     assert schedule.timestep_of(node.rho) == pytest.approx(
         timestep, abs=0.2

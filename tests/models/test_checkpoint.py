@@ -1,0 +1,107 @@
+"""Native checkpoints: what is saved is what is read; what is damaged is refused in one sentence."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from fewstep.errors import FewstepError
+from fewstep_models import zoo
+from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
+from fewstep_models.checkpoint import (
+    Checkpoint,
+    CheckpointConfig,
+    LatentStatistics,
+    digest,
+    load_autoencoder,
+    save_autoencoder,
+    save_weights,
+)
+from fewstep_models.sana import SanaConfig, SanaDenoiser
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    autoencoder = AutoencoderConfig(widths=(8, 32), encoder_blocks=(1, 1), decoder_blocks=(1, 1))
+    denoiser = SanaConfig(width=32, depth=1, head_channels=8, cross_head_channels=16, text_dim=12, size=4)
+    statistics = LatentStatistics((2.0,) * 8, (0.5,) * 8)
+    config = CheckpointConfig("tiny", autoencoder, denoiser, statistics, styles=("flat",), image_size=8)
+    return Checkpoint(config, Autoencoder(autoencoder), SanaDenoiser(denoiser))
+
+
+def test_save_then_load_gives_the_same_values_in_half_precision(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    checkpoint.save(tmp_path)
+    loaded = Checkpoint.load(tmp_path)
+    assert loaded.config == checkpoint.config
+    for name, value in checkpoint.denoiser.state_dict().items():
+        torch.testing.assert_close(loaded.denoiser.state_dict()[name], value.half().float(), atol=0, rtol=0)
+    first = digest(tmp_path)
+    loaded.save(tmp_path)
+    assert digest(tmp_path) == first
+
+
+def test_latent_statistics_undo_each_other() -> None:
+    statistics = LatentStatistics((2.0, 0.5), (1.0, -3.0))
+    z = torch.randn(3, 2, 4, 4)
+    torch.testing.assert_close(statistics.restore(statistics.normalise(z)), z)
+    torch.testing.assert_close(statistics.normalise(z)[:, 1], (z[:, 1] + 3) * 0.5)
+
+
+def test_autoencoder_alone_can_be_saved(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_autoencoder(checkpoint.autoencoder, tmp_path)
+    assert load_autoencoder(tmp_path).config == checkpoint.autoencoder.config
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "model.json").unlink(), "expected a checkpoint with model.json"),
+        (lambda folder: (folder / "model.json").write_text("{"), "cannot read .*model.json"),
+        (lambda folder: (folder / "denoiser.safetensors").write_bytes(b"short"), "cannot read the weights"),
+        (lambda folder: (folder / "denoiser.safetensors").unlink(), "cannot read the weights"),
+    ],
+)
+def test_damage_is_named(checkpoint: Checkpoint, tmp_path: Path, damage: object, message: str) -> None:
+    checkpoint.save(tmp_path)
+    damage(tmp_path)  # type: ignore[operator]
+    with pytest.raises(FewstepError, match=message):
+        Checkpoint.load(tmp_path)
+
+
+def test_weights_of_another_size_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path)
+    config = dataclasses.replace(
+        checkpoint.config, denoiser=dataclasses.replace(checkpoint.config.denoiser, depth=2)
+    )
+    (tmp_path / "model.json").write_text(json.dumps(config.to_json()))
+    with pytest.raises(FewstepError, match=r"do not fit model.json"):
+        Checkpoint.load(tmp_path)
+
+
+def test_values_beyond_half_precision_are_not_written(tmp_path: Path) -> None:
+    module = torch.nn.Linear(2, 2)
+    torch.nn.init.constant_(module.weight, 1e6)
+    with pytest.raises(ValueError, match="weight does not fit FP16"):
+        save_weights(module, tmp_path / "x.safetensors")
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_zoo_names_and_paths_resolve() -> None:
+    assert "emoji-128" in zoo.names()
+    folder = zoo.resolve("emoji-128")
+    assert zoo.resolve(str(folder)) == folder
+    with pytest.raises(
+        FewstepError, match=r"expected a zoo name \(emoji-128\) or a checkpoint folder, found nothing"
+    ):
+        zoo.resolve("no-such-model")
+
+
+def test_shipped_checkpoint_loads_and_is_half_precision() -> None:
+    checkpoint = Checkpoint.load(zoo.resolve("emoji-128"))
+    assert checkpoint.config.name == "emoji-128"
+    assert all(torch.equal(p, p.half().float()) for p in checkpoint.denoiser.parameters())

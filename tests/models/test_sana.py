@@ -1,0 +1,69 @@
+"""The denoiser: size, interface, what it may and may not depend on."""
+
+import pytest
+import torch
+
+from fewstep_models.sana import SanaConfig, SanaDenoiser
+
+TINY = SanaConfig(width=32, depth=2, head_channels=8, cross_head_channels=16, text_dim=12, size=4)
+
+
+def _awake(config: SanaConfig) -> SanaDenoiser:
+    """A denoiser whose zero-initialised layers are random, so that every path matters."""
+    torch.manual_seed(0)
+    model = SanaDenoiser(config)
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def _inputs() -> tuple[torch.Tensor, ...]:
+    mask = torch.tensor([[1.0, 1, 1, 0], [1, 1, 0, 0]])
+    return torch.randn(2, 8, 4, 4), torch.tensor([10.0, 900.0]), torch.randn(2, 4, 12), mask
+
+
+def test_default_size_is_that_of_the_issue() -> None:
+    count = sum(p.numel() for p in SanaDenoiser(SanaConfig()).parameters())
+    assert 10e6 <= count <= 14e6
+
+
+def test_untrained_network_predicts_no_velocity() -> None:
+    assert not SanaDenoiser(TINY)(*_inputs()).any()
+
+
+def test_velocity_depends_on_every_input_but_the_padding() -> None:
+    model, (x, t, text, mask) = _awake(TINY), _inputs()
+    velocity = model(x, t, text, mask)
+    assert velocity.shape == x.shape
+    assert not torch.allclose(velocity, model(x + 1, t, text, mask))
+    assert not torch.allclose(velocity, model(x, t / 2, text, mask))
+    assert not torch.allclose(velocity, model(x, t, -text, mask))
+    padded = text + 50 * (1 - mask)[..., None]
+    torch.testing.assert_close(velocity, model(x, t, padded, mask))
+
+
+def test_rows_of_a_batch_do_not_mix() -> None:
+    model, inputs = _awake(TINY), _inputs()
+    alone = model(*(x[:1] for x in inputs))
+    torch.testing.assert_close(model(*inputs)[:1], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_position_comes_from_the_padding_of_the_convolutions() -> None:
+    model, (_, t, text, mask) = _awake(TINY), _inputs()
+    velocity = model(torch.ones(2, 8, 4, 4), t, text, mask)
+    assert not torch.allclose(velocity[..., 0, 0], velocity[..., 1, 1])
+
+
+def test_gradients_stay_bounded_at_the_start() -> None:
+    model, inputs = _awake(SanaConfig(width=64, depth=3)), None
+    x, t = torch.randn(32, 8, 16, 16), torch.rand(32) * 1000
+    inputs = (x, t, torch.randn(32, 6, 384), torch.ones(32, 6))
+    (model(*inputs) - torch.randn_like(x)).square().mean().backward()
+    assert torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0) < 100
+
+
+@pytest.mark.parametrize("field", ["width", "depth", "text_dim"])
+def test_config_refuses_sizes_that_no_model_has(field: str) -> None:
+    with pytest.raises(ValueError, match=f"SanaConfig.{field} must be positive, found 0"):
+        SanaConfig(**{field: 0})
