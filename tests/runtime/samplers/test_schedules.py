@@ -15,7 +15,7 @@ from fewstep.samplers import prediction
 from fewstep.samplers.exponential import lagrange_weights, moments
 from fewstep.samplers.node import Node
 from fewstep.samplers.schedules import beta, edm, flow, sigmas, trigflow
-from fewstep.samplers.schedules.spacing import spaced, spaced_open
+from fewstep.samplers.schedules.spacing import Floats, spaced, spaced_open
 
 
 @given(st.floats(1e-6, 1 - 1e-6), st.floats(0.2, 5), st.floats(0.2, 5))
@@ -38,6 +38,10 @@ def test_levels_fall_from_the_largest_to_the_smallest(
     np.testing.assert_allclose(found[[0, -1]], [14.6, 0.03], rtol=1e-12)
     with pytest.raises(FewstepError, match="expected at least 1 step and 0 < smallest"):
         levels(4, 0.0, 1.0)
+
+
+def cumulated(betas: Floats) -> Floats:
+    return np.cumprod(1 - betas, dtype=np.float64)
 
 
 def test_a_rescaled_schedule_has_no_signal_at_its_end() -> None:
