@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from fewstep.errors import FewstepError
 from fewstep.samplers.node import Node
 from fewstep.samplers.straight import RHO, Frame
 from fewstep.samplers.tape import Solver, Tape, Value
@@ -81,7 +82,9 @@ def _stage(here: Node, there: Node, c: float, at: At | None, frame: Frame) -> No
     if c in (0, 1):
         return there if c else here
     if at is None:
-        raise ValueError("a tableau with inner stages needs `at`")
+        raise FewstepError(
+            "expected `at` for a tableau with inner stages, found none; give the nodes of a schedule"
+        )
     return at(frame.z(here) + c * (frame.z(there) - frame.z(here)))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewstep.errors import FewstepError
-from fewstep.samplers import prediction
+from fewstep.samplers import compile_solver, prediction, runge_kutta
 from fewstep.samplers.exponential import lagrange_weights, moments
 from fewstep.samplers.node import Node
 from fewstep.samplers.schedules import beta, edm, flow, sigmas, trigflow
@@ -158,3 +158,11 @@ def test_lagrange_weights_integrate_every_polynomial_through_the_nodes(nodes: li
         found = sum(w * u**p for w, u in zip(weights, nodes, strict=True))
         size = sum(abs(w * u**p) for w, u in zip(weights, nodes, strict=True))
         assert found == pytest.approx(integral, abs=1e-9 * (1 + size))
+
+
+def test_inner_stages_need_the_nodes_of_a_schedule() -> None:
+    solver = runge_kutta.runge_kutta(runge_kutta.CLASSICAL_4)
+    with pytest.raises(FewstepError, match="expected `at` for a tableau with inner stages"):
+        compile_solver(solver, [Node(1.0, 2.0), Node(1.0, 1.0)], prediction.epsilon, ("rk4", "epsilon"))
+    with pytest.raises(FewstepError, match="expected at least 2 noise levels, found 1"):
+        compile_solver(solver, [Node(1.0, 2.0)], prediction.epsilon, ("rk4", "epsilon"))
