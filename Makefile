@@ -30,6 +30,8 @@ test: check
 ## make test-slow   the tests that take long or need the network (real data: Node's npm, see tools/install.sh)
 test-slow: $(INSTALLED)
 	tools/install.sh
+	$(BIN)/python -m pip install --quiet --no-deps -r tests/references.txt
+	$(BIN)/fewstep data build emoji
 	$(BIN)/python -m pytest -m slow
 
 ## make check       ruff, mypy --strict and import-linter alone
