@@ -1,0 +1,124 @@
+"""The same picture from all three forms of the loop: on the host, one fused step a call, and unrolled."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import pytest
+
+from fewstep.fused import Step, run_fused
+from fewstep.guidance import TextStates, guide
+from fewstep.loop import run
+from fewstep.manifest import Latent
+from fewstep.noise import gaussian
+from fewstep.samplers import compile_table
+from fewstep.step_table import StepTable
+from fewstep_export.components import Generator
+from fewstep_export.loop_forms.fused_step import FusedStepConfig, fused_step
+from fewstep_export.loop_forms.unrolled import unrolled
+from fewstep_export.onnx_export import Graphs, to_bytes
+from fewstep_export.session import runner
+
+Array = npt.NDArray[np.float32]
+BATCH, SHAPE = 2, (4, 8, 8)
+LATENT = Latent((4, 8, 8), (0.5, 1.0, 2.0, 1.5), (0.0, 0.1, 0.2, -0.1))
+TABLES = {
+    "dpm++2m": compile_table("flow-dpm++2m", 4, 3.0),
+    "euler": compile_table("flow-euler", 4, 3.0),
+    "lcm": StepTable.from_diffusers({"_class_name": "LCMScheduler"}, 3),  # draws noise
+    "unipc": StepTable.from_diffusers({"_class_name": "UniPCMultistepScheduler", "solver_order": 3}, 5),
+}
+ROUNDING = 2e-5  # of a latent's largest value: engines may fuse a product and a sum, which rounds once instead of twice
+
+
+@pytest.fixture(scope="module")
+def texts(tiny: Generator) -> tuple[TextStates, TextStates]:
+    """A conditional and an unconditional batch of text states."""
+    rng = np.random.default_rng(0)
+    dim = tiny.config.denoiser.text_dim
+    states = rng.standard_normal((2 * BATCH, 8, dim)).astype(np.float32)
+    mask = np.ones((2 * BATCH, 8), dtype=np.float32)
+    mask[:, 6:] = 0
+    return TextStates(states[:BATCH], mask[:BATCH]), TextStates(states[BATCH:], mask[BATCH:])
+
+
+def noise(stream: int) -> Array:
+    """Two pictures' noise."""
+    return np.stack([gaussian(SHAPE, seed, stream) for seed in range(BATCH)])
+
+
+def host(graphs: Graphs, table: StepTable, texts: tuple[TextStates, TextStates], scale: float) -> Array:
+    """The latents by the runtime's loop."""
+    session = runner(graphs["denoiser"].model)
+
+    def denoise(x: Array, t: Array, states: Array, mask: Array) -> Array:
+        return session({"latents": x, "timestep": t, "text_states": states, "text_mask": mask})
+
+    model = guide(denoise, texts[0], None if scale == 1.0 else texts[1], scale, "batched")
+    *_, (_, latents) = run(table, noise, model)
+    return latents
+
+
+def feeds(texts: tuple[TextStates, TextStates], guided: bool) -> dict[str, Array]:
+    """The text inputs of a graph."""
+    found = {"text_states": texts[0].states, "text_mask": texts[0].mask}
+    return found | (
+        {"negative_text_states": texts[1].states, "negative_text_mask": texts[1].mask} if guided else {}
+    )
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("name", TABLES)
+def test_the_fused_step_gives_the_latents_of_the_host_loop(
+    graphs: Graphs, texts: tuple[TextStates, TextStates], name: str, scale: float
+) -> None:
+    table, guided = TABLES[name], scale != 1.0
+    config = FusedStepConfig(3, stochastic=True, guided=guided)  # more than some of these tables need
+    session = all_outputs(fused_step(graphs["denoiser"].model, config))
+    text = feeds(texts, guided)
+    *_, (_, found) = run_fused(table, noise, lambda x: session({**x, **text}), 3, True, scale)
+    expected = host(graphs, table, texts, scale)
+    assert np.abs(found - expected).max() <= ROUNDING * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("name", TABLES)
+def test_the_unrolled_graph_gives_the_pixels_of_the_host_loop(
+    graphs: Graphs, texts: tuple[TextStates, TextStates], name: str, scale: float
+) -> None:
+    table, guided = TABLES[name], scale != 1.0
+    model = unrolled(graphs["denoiser"].model, graphs["decoder"].model, table, LATENT, guided)
+    drawn = {
+        f"noise_{i}": noise(i) for i in range(len(table.rows) + 1) if i == 0 or any(table.rows[i - 1].noise)
+    }
+    guidance = {"guidance": np.array([scale], dtype=np.float32)} if guided else {}
+    found = runner(model)({**drawn, **guidance, **feeds(texts, guided)})
+    latents = host(graphs, table, texts, scale)
+    scale_c, shift_c = (np.array(v, dtype=np.float32)[:, None, None] for v in (LATENT.scale, LATENT.shift))
+    z = latents / scale_c + shift_c
+    expected = runner(graphs["decoder"].model)({"latents": z})
+    assert np.abs(found - expected).max() <= 1e-4
+
+
+def test_unrolling_costs_no_weights(graphs: Graphs) -> None:
+    single, decoder = graphs["denoiser"].model, graphs["decoder"].model
+    model = unrolled(single, decoder, TABLES["dpm++2m"], LATENT, guided=True)
+    assert len(to_bytes(model)) < len(to_bytes(single)) + len(to_bytes(decoder)) + 400_000
+    assert weights(model) == pytest.approx(weights(single) + weights(decoder), rel=1e-2)
+
+
+def test_a_graph_without_guidance_or_noise_has_no_inputs_for_them(graphs: Graphs) -> None:
+    model = fused_step(graphs["denoiser"].model, FusedStepConfig(1, stochastic=False, guided=False))
+    assert [value.name for value in model.graph.input] == ["row", "state_0", "text_states", "text_mask"]
+
+
+def all_outputs(model: onnx.ModelProto) -> Step:
+    """A session that gives every output by name."""
+    session = onnxruntime.InferenceSession(to_bytes(model), providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    return lambda x: dict(zip(names, session.run(names, dict(x)), strict=True))
+
+
+def weights(model: onnx.ModelProto) -> int:
+    """Numbers in all initializers."""
+    return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
