@@ -1,0 +1,133 @@
+"""A network traced without its weights: its parameters are shapes and take no memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common
+from onnxscript.optimizer import fold_constants
+from torch import nn
+
+from fewstep.errors import FewstepError
+from fewstep_export.onnx_export import BATCH, OPSET, quiet, root_cause
+from fewstep_export.passes.clean_metadata import CleanMetadata
+from fewstep_export.passes.drop_casts import DropCasts
+from fewstep_export.passes.freeze_reshapes import FreezeReshapes
+
+SMALL = 4096  # numbers in a constant that is worth folding; weights are not looked at
+
+
+@dataclass(frozen=True)
+class LargeNetwork:
+    """A network to trace.
+
+    Attributes:
+        name: the component's name.
+        module: its parameters on the meta device, in evaluation mode; its parameters' names are those of the weight files after `prefix`.
+        inputs: shape, with a batch of 2, and dtype by name in the order of `forward`.
+        output: the name of the one output.
+        prefix: what the names of the weight files lack, like "unet.".
+    """
+
+    name: str
+    module: nn.Module
+    inputs: Mapping[str, tuple[tuple[int, ...], torch.dtype]]
+    output: str
+    prefix: str = ""
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shapes of all parameters and persistent buffers by their names in the weight files."""
+        return {
+            name.removeprefix(self.prefix): tuple(v.shape) for name, v in self.module.state_dict().items()
+        }
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A simplified graph whose weights have no values yet.
+
+    Attributes:
+        model: the graph.
+        weights: names of its initializers that wait for values; they are the parameters' names.
+    """
+
+    model: ir.Model
+    weights: tuple[str, ...]
+
+
+def trace(network: LargeNetwork) -> Trace:
+    """The graph of a network.
+
+    Raises:
+        FewstepError: torch cannot trace the module, or a buffer is on the meta device.
+    """
+    _give_shapes(network)
+    arguments = tuple(torch.zeros(shape, dtype=dtype) for shape, dtype in network.inputs.values())
+    with quiet():
+        try:
+            program = torch.onnx.export(
+                network.module,
+                arguments,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(network.inputs),
+                output_names=[network.output],
+                dynamic_shapes=tuple({0: torch.export.Dim(BATCH)} for _ in arguments),
+                optimize=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise FewstepError(
+                f"expected {network.name} to be exportable, found: {root_cause(error)}; change the module"
+            ) from error
+    assert program is not None  # as with every call without a file name
+    hidden = _hide_weights(network, program.model)
+    return Trace(simplify(program.model), hidden)
+
+
+def simplify(model: ir.Model) -> ir.Model:
+    """Like `fewstep_export.onnx_export.simplify`, without looking at the values of weights."""
+    infer = common.ShapeInferencePass()  # before freezing: the exporter leaves many shapes unknown
+    for change in (CleanMetadata(), _fold, infer, FreezeReshapes(), DropCasts(), _fold, infer):
+        model = change(model).model
+    return model
+
+
+def _give_shapes(network: LargeNetwork) -> None:
+    """Puts one number, repeated without memory, in the place of every parameter on the meta device.
+
+    Modules may ask for the device of what they compute with, and meta is none on which torch can do everything.
+    """
+    for name, buffer in network.module.named_buffers():
+        if buffer.is_meta:
+            raise FewstepError(
+                f"expected buffers with values, found '{name}' on the meta device, in {network.name}; "
+                "put its parameters alone there, as accelerate's init_empty_weights does"
+            )
+    for owner in network.module.modules():
+        for name, parameter in owner.named_parameters(recurse=False):
+            if parameter.is_meta:
+                empty = torch.zeros((), dtype=parameter.dtype).expand(parameter.shape)
+                setattr(owner, name, nn.Parameter(empty, requires_grad=False))
+
+
+def _hide_weights(network: LargeNetwork, model: ir.Model) -> tuple[str, ...]:
+    """Takes the weights' empty values away, so that no pass asks for them."""
+    parameters = set(network.module.state_dict())
+    hidden = []
+    for name, value in model.graph.initializers.items():
+        if name in parameters:
+            value.const_value = None
+            hidden.append(name)
+    return tuple(hidden)
+
+
+def _fold(model: ir.Model) -> ir.passes.PassResult:
+    folded = fold_constants(model, input_size_limit=SMALL, output_size_limit=SMALL)
+    sweep = ir.passes.Sequential(
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+    )
+    return sweep(folded.model)

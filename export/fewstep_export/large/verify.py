@@ -1,0 +1,90 @@
+"""A written graph against torch, each in a process of its own, so that the weights are in memory once at a time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fewstep.errors import FewstepError
+from fewstep.manifest import Verification
+from fewstep_export.large.child import in_child
+from fewstep_export.large.trace import LargeNetwork
+from fewstep_export.large.weights import WeightFiles
+from fewstep_export.parity import FP32_TOLERANCE
+
+Array = npt.NDArray[np.generic]
+Feeds = Mapping[str, Array]
+
+
+class Source(Protocol):
+    """Where a network comes from; it travels to child processes, so it holds paths and options, not tensors."""
+
+    def network(self) -> LargeNetwork:
+        """The network, its parameters on the meta device, its buffers real."""
+        ...
+
+    def weights(self) -> WeightFiles:
+        """Its weights."""
+        ...
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparison, and the peak memory (bytes) and time (seconds) of both evaluations."""
+
+    verification: Verification
+    peak_bytes: Mapping[str, int]
+    seconds: Mapping[str, float]
+
+
+def compare(source: Source, graph: Path, feeds: Feeds, what: str) -> Compared:
+    """Evaluates torch and ONNX Runtime on the same inputs.
+
+    Raises:
+        FewstepError: they differ by more than FP32_TOLERANCE of the output's scale, or the output is not finite.
+    """
+    reference = in_child(f"evaluating {what} in torch", evaluate_torch, source, feeds)
+    found = in_child(f"evaluating {what} in ONNX Runtime", evaluate_onnxruntime, graph, feeds)
+    scale = float(np.abs(reference.value).max())
+    error = float(np.abs(found.value - reference.value).max())
+    if not error <= FP32_TOLERANCE * scale:
+        raise FewstepError(
+            f"expected {what} within {FP32_TOLERANCE:g} of torch, found a difference of {error:g} at an output scale of {scale:g}; "
+            "report the model's configuration"
+        )
+    both = {"torch": reference, "onnxruntime": found}
+    return Compared(
+        Verification(error, scale, FP32_TOLERANCE),
+        {name: done.peak_bytes for name, done in both.items()},
+        {name: done.seconds for name, done in both.items()},
+    )
+
+
+def evaluate_torch(source: Source, feeds: Feeds) -> Array:
+    """The output of the torch module with its weights loaded, the only copy of them."""
+    network, weights = source.network(), source.weights()
+    weights.require(network.weight_shapes(), f"the weights of {network.name}")
+    for name in network.module.state_dict():
+        tensor = torch.from_numpy(weights.read(name.removeprefix(network.prefix)))
+        network.module.load_state_dict({name: tensor}, strict=False, assign=True)
+    with torch.inference_mode():
+        output: torch.Tensor = network.module(*(torch.from_numpy(feeds[name]) for name in network.inputs))
+    return output.numpy()
+
+
+def evaluate_onnxruntime(graph: Path, feeds: Feeds) -> Array:
+    """The graph's output; weights are mapped from the file, not packed again, and nothing is kept for a next call."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    output: Array = session.run(None, dict(feeds))[0]
+    return output

@@ -1,0 +1,113 @@
+"""The weights of a network as they lie on disk: safetensors files, read tensor by tensor when somebody asks."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+
+from fewstep.errors import FewstepError
+
+INDEX_SUFFIX = ".safetensors.index.json"
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+
+@dataclass(frozen=True)
+class WeightFiles:
+    """Which file holds which tensor, and its shape.
+
+    Attributes:
+        where: file by tensor name.
+        shapes: shape by tensor name.
+    """
+
+    where: Mapping[str, Path]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def open(cls, path: Path) -> "WeightFiles":
+        """The tensors of one safetensors file, of the shards of an index (``*.safetensors.index.json``), or of a folder with either.
+
+        Raises:
+            FewstepError: there is no such file, it is damaged, or it is a pickle, which runs code when it is read.
+        """
+        where: dict[str, Path] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for file in _files(path):
+            try:
+                with safe_open(file, "np") as reader:
+                    for name in reader.keys():  # noqa: SIM118 - not a dict
+                        where[name] = file
+                        shapes[name] = tuple(reader.get_slice(name).get_shape())
+            except (OSError, SafetensorError) as error:
+                raise FewstepError(
+                    f"expected a safetensors file, found a damaged one ({error}), at {file}; fetch it again"
+                ) from error
+        return cls(where, shapes)
+
+    def read(self, name: str) -> npt.NDArray[np.float32]:
+        """One tensor as float32; nothing else is kept in memory."""
+        with safe_open(self.where[name], "pt") as reader:  # torch, as numpy has no bfloat16
+            tensor: torch.Tensor = reader.get_tensor(name)
+        values: npt.NDArray[np.float32] = tensor.to(torch.float32).numpy()
+        return values
+
+    def require(self, expected: Mapping[str, tuple[int, ...]], what: str) -> None:
+        """Checks names and shapes against those of a network.
+
+        Raises:
+            FewstepError: a weight is missing, there is one too many, or one has another shape.
+        """
+        for name, shape in expected.items():
+            if name not in self.shapes:
+                raise FewstepError(
+                    f"expected the weight '{name}' {list(shape)}, found none of that name, in {what}; use the weights of that configuration"
+                )
+            if self.shapes[name] != tuple(shape):
+                raise FewstepError(
+                    f"expected the weight '{name}' as {list(shape)}, found {list(self.shapes[name])}, in {what}; "
+                    "use the weights of that configuration"
+                )
+        if extra := sorted(set(self.shapes) - set(expected)):
+            raise FewstepError(
+                f"expected no further weight, found '{extra[0]}' and {len(extra) - 1} more, in {what}; use the weights of that configuration"
+            )
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        path = _in_folder(path)
+    if path.suffix in PICKLES:
+        raise FewstepError(
+            f"expected safetensors weights, found a pickle, at {path}; reading one runs its code: convert it where you trust it"
+        )
+    if not path.is_file():
+        raise FewstepError(f"expected weights at {path}, found no file; check the path")
+    if not path.name.endswith(INDEX_SUFFIX):
+        yield path
+        return
+    try:
+        shards = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (KeyError, ValueError, AttributeError) as error:
+        raise FewstepError(
+            f"expected an index with 'weight_map', found something else ({error}), in {path}; fetch it again"
+        ) from error
+    for shard in shards:
+        yield path.parent / shard
+
+
+def _in_folder(folder: Path) -> Path:
+    """The index of a folder, else its only safetensors file."""
+    found = sorted(folder.glob(f"*{INDEX_SUFFIX}")) or sorted(folder.glob("*.safetensors"))
+    if len(found) == 1:
+        return found[0]
+    if not found and (pickled := sorted(p for p in folder.iterdir() if p.suffix in PICKLES)):
+        return pickled[0]
+    names = ", ".join(p.name for p in found) or "none"
+    raise FewstepError(
+        f"expected one safetensors file or one index, found {names}, in {folder}; name the file"
+    )
