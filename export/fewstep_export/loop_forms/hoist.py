@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from fewstep.errors import FewstepError
+from fewstep_export.loop_forms.graph_builder import GraphBuilder, batched_shape
 from fewstep_export.onnx_export import check
 
 PREFIX = "hoisted_"
@@ -50,6 +51,32 @@ def hoist(model: onnx.ModelProto, conditions: Iterable[str]) -> Hoisted:
     _keep_prompt(prompt.graph, fixed, names)
     _keep_step(step.graph, names)
     return Hoisted(_finish(prompt), _finish(step))
+
+
+def into_text_encoder(text_encoder: onnx.ModelProto, prompt: onnx.ModelProto) -> onnx.ModelProto:
+    """A text encoder that gives what the hoisted step wants, so that the runtime needs no third graph.
+
+    Args:
+        text_encoder: tokens -> text states.
+        prompt: of a :class:`Hoisted`; what it reads comes from the encoder or, like the mask, from the tokenizer.
+
+    Returns:
+        tokens -> ``hoisted_0`` ...
+    """
+    encoder, rest = (ir.serde.deserialize_model(model).graph for model in (text_encoder, prompt))
+    builder = GraphBuilder("text_encoder")
+    wanted = {str(v.name): v for v in (*encoder.inputs, *rest.inputs)}
+    made = {str(value.name) for value in encoder.outputs}
+    tokens = {
+        name: builder.input(name, batched_shape(value), value.dtype or ir.DataType.FLOAT)
+        for name, value in wanted.items()
+        if name not in made
+    }
+    states = builder.inline(encoder, tokens, "text_encoder", "text_encoder")
+    hoisted = builder.inline(rest, {**tokens, **states}, "denoiser", "prompt")
+    for value in rest.outputs:
+        builder.output(hoisted[str(value.name)], str(value.name), batched_shape(value))
+    return builder.build()
 
 
 def _boundary(graph: ir.Graph, fixed: frozenset[str]) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from fewstep.errors import FewstepError
 from fewstep_export.fixed_inputs import Cases
-from fewstep_export.loop_forms.hoist import Hoisted, hoist
+from fewstep_export.loop_forms.hoist import Hoisted, hoist, into_text_encoder
 from fewstep_export.onnx_export import Graphs
 from fewstep_export.session import tensors
 
@@ -47,6 +47,18 @@ def test_keys_and_values_are_projected_once_a_prompt(halves: Hoisted) -> None:
     )
     assert {f"blocks.{i}.cross_attention.to_kv.bias" for i in range(2)} <= prompt - step
     assert not [name for name in prompt & step if name.startswith("blocks")]
+
+
+def test_the_text_encoder_takes_the_prompts_half_in(graphs: Graphs, cases: Cases, halves: Hoisted) -> None:
+    encoder = graphs["text_encoder"].model
+    both = into_text_encoder(encoder, halves.prompt)
+    assert names(both) == names(encoder)
+    feeds = cases["text_encoder"][0].feeds
+    states = tensors(encoder, feeds)["text_states"]
+    expected = tensors(halves.prompt, {"text_states": states, "text_mask": feeds["text_mask"]})
+    found = tensors(both, feeds)
+    for value in halves.prompt.graph.output:
+        assert np.array_equal(found[value.name], expected[value.name])
 
 
 def test_a_network_without_conditions_is_refused(graphs: Graphs) -> None:
