@@ -10,9 +10,10 @@ import torch
 from accelerate import init_empty_weights
 from safetensors.torch import save_file
 
-from fewstep_export.large.trace import LargeNetwork
+from fewstep_export.large.trace import LargeNetwork, trace
 from fewstep_export.large.verify import Feeds
 from fewstep_export.large.weights import WeightFiles
+from fewstep_export.large.writer import write
 from fewstep_models.sana import SanaConfig, SanaDenoiser
 
 CONFIG = SanaConfig(latent_channels=4, size=8, width=64, depth=1, text_dim=32, time_dim=32)
@@ -61,6 +62,23 @@ def source(module: SanaDenoiser, tmp_path_factory: pytest.TempPathFactory) -> Fo
     folder = tmp_path_factory.mktemp("weights")
     save_shards({name: value.half() for name, value in module.state_dict().items()}, folder)
     return Folder(folder)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A written graph, and what the writer said of its progress."""
+
+    path: Path
+    progress: list[tuple[int, int]]
+
+
+@pytest.fixture(scope="session")
+def written(source: Folder, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """The denoiser's graph; tests only read it."""
+    network, path = source.network(), tmp_path_factory.mktemp("graph") / "denoiser.onnx"
+    progress: list[tuple[int, int]] = []
+    write(network, trace(network), source.weights(), path, lambda done, total: progress.append((done, total)))
+    return Written(path, progress)
 
 
 @pytest.fixture

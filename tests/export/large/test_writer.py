@@ -4,21 +4,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tests.export.large.conftest import Folder, save_shards
+from tests.export.large.conftest import Folder, Written, save_shards
 
 from fewstep.errors import FewstepError
 from fewstep_export.large.trace import LargeNetwork, trace
 from fewstep_export.large.verify import Feeds, evaluate_onnxruntime, evaluate_torch
 from fewstep_export.large.writer import write
 from fewstep_models.sana import SanaDenoiser
-
-
-@pytest.fixture(scope="module")
-def graph(source: Folder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The written graph."""
-    network, path = source.network(), tmp_path_factory.mktemp("graph") / "denoiser.onnx"
-    write(network, trace(network), source.weights(), path)
-    return path
 
 
 def test_the_network_has_no_weights_while_it_is_traced(source: Folder) -> None:
@@ -32,17 +24,17 @@ def test_the_network_has_no_weights_while_it_is_traced(source: Folder) -> None:
 
 
 def test_the_graph_computes_what_torch_does(
-    source: Folder, module: SanaDenoiser, graph: Path, feeds: Feeds
+    source: Folder, module: SanaDenoiser, written: Written, feeds: Feeds
 ) -> None:
     with torch.inference_mode():
         expected = module(*(torch.from_numpy(np.array(feeds[n])) for n in source.network().inputs)).numpy()
     assert np.array_equal(evaluate_torch(source, feeds), expected)
-    found = evaluate_onnxruntime(graph, feeds)
+    found = evaluate_onnxruntime(written.path, feeds)
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-def test_weights_lie_outside_and_in_the_form_in_which_they_are_used(graph: Path) -> None:
-    model = onnx.load(str(graph), load_external_data=False)
+def test_weights_lie_outside_and_in_the_form_in_which_they_are_used(written: Written) -> None:
+    model = onnx.load(str(written.path), load_external_data=False)
     outside = [t for t in model.graph.initializer if t.external_data]
     assert sum(int(np.prod(t.dims)) for t in outside) > 0.95 * sum(
         int(np.prod(t.dims)) for t in model.graph.initializer
@@ -52,19 +44,17 @@ def test_weights_lie_outside_and_in_the_form_in_which_they_are_used(graph: Path)
     assert not [n for n in model.graph.node if n.op_type in ("Shape", "CastLike")]
 
 
-def test_the_same_export_gives_the_same_bytes(source: Folder, graph: Path, tmp_path: Path) -> None:
+def test_the_same_export_gives_the_same_bytes(source: Folder, written: Written, tmp_path: Path) -> None:
     network, path = source.network(), tmp_path / "denoiser.onnx"
     write(network, trace(network), source.weights(), path)
     for suffix in ("", ".data"):
-        assert Path(f"{path}{suffix}").read_bytes() == Path(f"{graph}{suffix}").read_bytes()
+        assert Path(f"{path}{suffix}").read_bytes() == Path(f"{written.path}{suffix}").read_bytes()
 
 
-def test_progress_counts_to_the_end(source: Folder, tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    network = source.network()
-    write(network, trace(network), source.weights(), tmp_path / "x.onnx", lambda a, b: seen.append((a, b)))
-    assert [a for a, _ in seen] == sorted(a for a, _ in seen)
-    assert seen[-1][0] == pytest.approx(seen[-1][1], rel=0.05)
+def test_progress_counts_to_the_end(written: Written) -> None:
+    done = [count for count, _ in written.progress]
+    assert done == sorted(done)
+    assert done[-1] == pytest.approx(written.progress[-1][1], rel=0.05)
 
 
 def test_weights_of_another_configuration_are_refused_before_anything_is_written(
