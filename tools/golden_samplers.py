@@ -1,4 +1,4 @@
-"""Writes tests/data/golden_sampler_vectors.json, which the loops of every language are tested against.
+"""Writes golden_sampler_vectors.json and noise.json of tests/data, which the loops of every language are tested against.
 
     python tools/golden_samplers.py
 
@@ -18,8 +18,10 @@ from fewstep.noise import gaussian
 from fewstep.samplers.diffusers import Options, from_diffusers
 from fewstep.step_table import StepTable
 
-TARGET = Path(__file__).parent.parent / "tests" / "data" / "golden_sampler_vectors.json"
+DATA = Path(__file__).parent.parent / "tests" / "data"
+MADE_BY = "python tools/golden_samplers.py"
 SHAPE, SEED = (1, 2, 3, 3), 20
+NOISE = ((0, 0, 10), (7, 0, 10), (7, 1, 10), (2**32 + 5, 2**33 + 1, 6), (2**64 - 1, 2**64 - 1, 6))
 NETWORK = (
     "m = tanh(0.5 * y + timestep / 1000), y the input with its last axis reversed; every operation in float32"
 )
@@ -81,11 +83,23 @@ def vectors() -> dict[str, object]:
         for what, edit in (("from a picture", Edit(image, 0.7)), ("in part", Edit(image, 1.0, mask)))
     ]
     return {
-        "made_by": "python tools/golden_samplers.py",
+        "made_by": MADE_BY,
         "shape": SHAPE,
         "network": NETWORK,
         "tolerance": 1e-5,
         "vectors": [*(vector(name, table) for name, table in tables.items()), *edited],
+    }
+
+
+def noise() -> dict[str, object]:
+    """The numbers of `fewstep.noise` for some seeds and streams, which a port computes itself."""
+    return {
+        "definition": "runtime/fewstep/noise.py; seed and stream are texts because they do not fit a JavaScript number",
+        "made_by": MADE_BY,
+        "cases": [
+            {"seed": str(seed), "stream": str(stream), "values": _flat(gaussian((count,), seed, stream))}
+            for seed, stream, count in NOISE
+        ],
     }
 
 
@@ -95,11 +109,13 @@ def _flat(x: Array) -> list[float]:
 
 
 def main() -> None:
-    """Writes the file."""
+    """Writes both files."""
     value = vectors()
     lines = ",\n".join(json.dumps(v, separators=(",", ":")) for v in value.pop("vectors"))  # type: ignore[attr-defined]
     head = json.dumps(value)[:-1]
-    TARGET.write_text(f'{head}, "vectors": [\n{lines}\n]}}\n', encoding="utf-8")
+    text = f'{head}, "vectors": [\n{lines}\n]}}\n'
+    (DATA / "golden_sampler_vectors.json").write_text(text, encoding="utf-8")
+    (DATA / "noise.json").write_text(json.dumps(noise(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 import dataclasses
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fewstep.errors import FewstepError
 from fewstep_distillation.timesteps import TimestepConfig
+from fewstep_models import backbones
 from fewstep_models.autoencoder import AutoencoderConfig
+from fewstep_models.backbones import BackboneConfig
 from fewstep_models.sana import SanaConfig
 
 T = TypeVar("T")
@@ -66,11 +69,14 @@ class AutoencoderRecipe:
 
 @dataclass(frozen=True)
 class FlowMatchingRecipe:
-    """Train a rectified-flow teacher on the latents of a trained autoencoder, with text dropped for classifier-free guidance."""
+    """Train a rectified-flow teacher on the latents of a trained autoencoder, with text dropped for classifier-free guidance.
+
+    ``model`` is any backbone; in a file ``type`` names it ("dit", "unet", ...), Sana unless given.
+    """
 
     run: RunConfig
     autoencoder: str
-    model: SanaConfig = field(default_factory=SanaConfig)
+    model: BackboneConfig = field(default_factory=SanaConfig)
     timesteps: TimestepConfig = field(default_factory=TimestepConfig)
     name: str = "emoji-128"
     caption_dropout: float = 0.1
@@ -136,9 +142,14 @@ def _assign(data: dict[str, Any], keys: list[str], value: str) -> None:
 
 def _build(kind: type[T], data: dict[str, Any]) -> T:
     """A dataclass from nested dicts; nested dataclasses are recognised by the type of their field."""
-    nested = {"run": RunConfig, "timesteps": TimestepConfig}
-    nested["model"] = AutoencoderConfig if kind is AutoencoderRecipe else SanaConfig
+    nested: dict[str, Callable[[dict[str, Any]], object]] = {
+        "run": lambda fields: RunConfig(**fields),
+        "timesteps": lambda fields: TimestepConfig(**fields),
+        "model": backbones.from_json,
+    }
+    if kind is AutoencoderRecipe:
+        nested["model"] = lambda fields: AutoencoderConfig(**fields)
     known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(data) - known):
         raise ValueError(f"unknown field {', '.join(unknown)}")
-    return kind(**{key: nested[key](**value) if key in nested else value for key, value in data.items()})
+    return kind(**{key: nested[key](value) if key in nested else value for key, value in data.items()})

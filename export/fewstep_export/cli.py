@@ -15,7 +15,10 @@ def register(app: typer.Typer) -> None:
 
 def export(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Zoo name or checkpoint folder.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="Zoo name, or folder of fewstep or of diffusers.", show_default=False
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Bundle to write; NAME.fewstep if not given.")
@@ -27,6 +30,12 @@ def export(
         str | None, typer.Option(help="flow-euler or flow-dpm++2m.", show_default=False)
     ] = None,
     guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels.", show_default=False)
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare with pictures of the checkpoint's own pipeline.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle; every graph is compared with torch before it is written."""
@@ -43,6 +52,8 @@ def export(
         steps,
         sampler,
         guidance,
+        size,
+        compare,
     )
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=1)

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from fewstep.errors import FewstepError
 from fewstep.samplers import SAMPLERS
+from fewstep.samplers.diffusers import BUILDERS
 
 Target = Literal["ort"]
 Precision = Literal["fp32", "fp16"]
@@ -20,13 +21,15 @@ class ExportConfig:
     """Options of :func:`fewstep_export.export`.
 
     Attributes:
-        source: zoo name or native checkpoint folder.
+        source: zoo name, or folder of a checkpoint of fewstep or of a diffusers pipeline.
         output: bundle folder to write.
         targets: engines to build for.
         precisions: builds of the graphs; "fp32" also gives the .ort build.
         steps: rows of the step tables; None takes the checkpoint's.
         sampler: default sampler; None takes the checkpoint's.
         guidance: scale of classifier-free guidance; None takes the checkpoint's.
+        compare: draw with the checkpoint's own program too, and refuse a bundle whose pictures differ.
+        size: side of the pictures in pixels, for diffusers pipelines; None takes the checkpoint's.
     """
 
     source: str
@@ -36,13 +39,15 @@ class ExportConfig:
     steps: int | None = None
     sampler: str | None = None
     guidance: float | None = None
+    size: int | None = None
+    compare: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no bundle can have."""
         _known("target", self.targets, get_args(Target))
         _known("precision", self.precisions, get_args(Precision))
         if self.sampler is not None:
-            _known("sampler", (self.sampler,), tuple(SAMPLERS))
+            _known("sampler", (self.sampler,), (*SAMPLERS, *BUILDERS))
         if self.steps is not None and self.steps < 1:
             raise FewstepError(f"expected at least 1 step, found {self.steps}; choose a larger --steps")
         if self.guidance is not None and not isfinite(self.guidance):
@@ -64,6 +69,8 @@ class ExportConfig:
             "steps": self.steps,
             "sampler": self.sampler,
             "guidance": self.guidance,
+            "size": self.size,
+            "compare": self.compare,
         }
 
     def command(self) -> str:
@@ -71,8 +78,9 @@ class ExportConfig:
         parts = ["fewstep export", self.source_name]
         parts += [f"--target {target}" for target in self.targets]
         parts += [f"--precision {precision}" for precision in self.precisions]
-        chosen = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance}
+        chosen = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance, "size": self.size}
         parts += [f"--{name} {value}" for name, value in chosen.items() if value is not None]
+        parts += ["--compare"] if self.compare else []
         return " ".join([*parts, "-o", self.output.name])
 
 

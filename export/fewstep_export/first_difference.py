@@ -1,6 +1,6 @@
 """Where a graph begins to differ from the torch program it was translated from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from fewstep_export.components import Array, Feeds
+from fewstep_export.onnx_export import ExportedComponent
 from fewstep_export.session import tensors
 
 
@@ -33,15 +34,14 @@ def relative_error(found: Array, expected: Array) -> float:
 
 
 def first_difference(
-    model: onnx.ModelProto, program: ExportedProgram, feeds: Feeds, tolerance: float
+    model: onnx.ModelProto, exported: ExportedComponent, feeds: Feeds, tolerance: float
 ) -> Difference | None:
     """The first tensor, in order of execution, whose relative error is above the tolerance.
 
-    Tensors of the graph and of the program are matched by name (the exporter and all passes keep them), the output by position.
+    Tensors of the graph and of the torch program are matched by name: the exporter and all passes keep them.
     If no matched tensor is above the tolerance, it is the one with the largest error; None if nothing differs.
     """
-    expected = program_tensors(program, feeds)
-    expected[model.graph.output[0].name] = expected.pop("")
+    expected = program_tensors(exported, feeds)
     makers = {name: node for node in model.graph.node for name in node.output}
     worst: Difference | None = None
     for name, found in tensors(model, feeds).items():
@@ -57,22 +57,23 @@ def first_difference(
     return worst
 
 
-def program_tensors(program: ExportedProgram, feeds: Feeds) -> dict[str, Array]:
-    """Every floating-point tensor of the torch program by name; its output also under the name ""."""
+def program_tensors(exported: ExportedComponent, feeds: Feeds) -> dict[str, Array]:
+    """Every floating-point tensor of the torch program by name, and its outputs by theirs."""
+    program, component = exported.program, exported.component
     recorder = _Recorder(program.graph_module)
     with torch.inference_mode():
-        output = recorder.run(*_arguments(program, feeds))
+        outputs = recorder.run(*_arguments(program, iter([feeds[name] for name in component.inputs])))
     found = {name: value.numpy() for name, value in recorder.tensors.items() if value.is_floating_point()}
-    return found | {"": output[0].numpy()}
+    return found | {name: value.numpy() for name, value in zip(component.outputs, outputs, strict=True)}
 
 
-def _arguments(program: ExportedProgram, feeds: Feeds) -> list[torch.Tensor]:
+def _arguments(program: ExportedProgram, inputs: Iterator[Array]) -> list[torch.Tensor]:
     """Weights, constants and inputs in the order of the program's placeholders."""
     lifted: Mapping[str, torch.Tensor] = {**program.state_dict, **program.constants}
     arguments = []
     for spec in program.graph_signature.input_specs:
         if spec.kind is InputKind.USER_INPUT:
-            arguments.append(torch.from_numpy(feeds[spec.arg.name]))
+            arguments.append(torch.from_numpy(next(inputs)))
         else:
             assert spec.target is not None
             arguments.append(lifted[spec.target])

@@ -1,15 +1,14 @@
 """The inputs on which every build of a component is compared with torch: fixed noise, tokens of real prompts, several timesteps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from fewstep.noise import gaussian
 from fewstep.step_table import StepTable
-from fewstep.tokenizer import Tokenizer
-from fewstep_export.components import Component, Feeds, Generator
+from fewstep_export.components import Array, Component, Feeds, Generator
 
 Cases = Mapping[str, Sequence["Case"]]
 """Cases by component."""
@@ -20,19 +19,20 @@ PROMPTS = ("a red heart", "a smiling cat")
 
 @dataclass(frozen=True)
 class Case:
-    """Inputs of a component, the output of the torch module, and where it counts (a mask that broadcasts to the output).
+    """Inputs of a component, the outputs of the torch module, and where these count (masks that broadcast to the outputs).
 
-    States of padding do not count: no later layer reads them, and in a text of two tokens they are mostly rounding.
+    States of padding do not count where a mask goes with them: no later layer reads them, and in a text of two tokens they are mostly
+    rounding.
     """
 
     feeds: Feeds
-    expected: npt.NDArray[np.float32]
-    where: npt.NDArray[np.bool_]
+    expected: Mapping[str, Array]
+    where: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def prompts_of(generator: Generator) -> tuple[str, str]:
     """Two prompts that suit the model."""
-    examples, styles = generator.config.examples, generator.config.styles
+    examples, styles = generator.prompts.examples, generator.prompts.styles
     suffix = f", {styles[0]} style" if styles else ""
     first, second = (tuple(f"{example}{suffix}" for example in examples) + PROMPTS)[:2]
     return first, second
@@ -40,56 +40,64 @@ def prompts_of(generator: Generator) -> tuple[str, str]:
 
 def fixed_cases(generator: Generator, table: StepTable) -> Cases:
     """By component, cases with batches of 1 and 2; the first of each list has a batch of 2."""
-    text = _text_feeds(generator)
-    encoded = [
-        Case(feeds, generator.text_encoder.run(feeds), feeds["text_mask"][..., None] > 0) for feeds in text
-    ]
+    texts = _texts(generator)
+    encoders = [component for component in generator.components if component.name == "text_encoder"]
+    encoded = {component.name: [_text_case(generator, text) for text in texts] for component in encoders}
+    conditions = [{**case.feeds, **case.expected} for case in encoded.get("text_encoder", [])] or texts
+    denoiser, decoder = generator.component("denoiser"), generator.component("decoder")
+    feeds = _denoiser_feeds(generator, table, conditions)
     return {
-        "text_encoder": encoded,
-        "denoiser": [
-            _case(generator.denoiser, feeds) for feeds in _denoiser_feeds(generator, table, encoded)
-        ],
-        "decoder": [_case(generator.decoder, feeds) for feeds in _decoder_feeds(generator)],
+        **encoded,
+        "denoiser": [_case(denoiser, feed) for feed in feeds],
+        "decoder": [_case(decoder, feed) for feed in _decoder_feeds(generator)],
     }
 
 
 def _case(component: Component, feeds: Feeds) -> Case:
-    return Case(feeds, component.run(feeds), np.array(True))
+    return Case(feeds, component.run(feeds))
 
 
-def _text_feeds(generator: Generator) -> list[Feeds]:
-    """A prompt with the empty one, as guidance has them, then a prompt alone."""
-    tokenizer = Tokenizer(generator.tokenizer, generator.config.max_length)
-    first, second = prompts_of(generator)
-    batches = [tokenizer.encode(texts) for texts in (["", first], [second])]
-    return [{"input_ids": ids, "text_mask": mask} for ids, mask in batches]
+def _texts(generator: Generator) -> list[Feeds]:
+    """The tokens of the empty negative prompt with a prompt, as guidance has them, then of a prompt alone."""
+    model, (first, second) = generator.text_to_image(), prompts_of(generator)
+    empty, prompt = model.tokens([""], negative=True), model.tokens([first])
+    pair = {name: np.concatenate([empty[name], tensor]) for name, tensor in prompt.items()}
+    return [pair, model.tokens([second])]
 
 
-def _denoiser_feeds(generator: Generator, table: StepTable, encoded: Sequence[Case]) -> list[Feeds]:
+def _text_case(generator: Generator, tokens: Feeds) -> Case:
+    case = _case(generator.component("text_encoder"), tokens)
+    if "text_mask" not in generator.component("denoiser").inputs:
+        return case
+    mask = case.expected.get("text_mask", tokens["text_mask"])
+    return Case(case.feeds, case.expected, {"text_states": mask[..., None] > 0})
+
+
+def _denoiser_feeds(generator: Generator, table: StepTable, conditions: Sequence[Feeds]) -> list[Feeds]:
     """Both text batches at the first, the middle and the last timestep of the table."""
-    rows = table.rows
-    timesteps = [rows[i].timestep for i in (0, len(rows) // 2, len(rows) - 1)]
-    return [
-        {
-            "latents": _latents(generator, len(case.expected), seed),
-            "timestep": np.full(len(case.expected), timestep, dtype=np.float32),
-            "text_states": case.expected,
-            "text_mask": case.feeds["text_mask"],
-        }
-        for seed, timestep in enumerate(timesteps)
-        for case in encoded
-    ]
+    rows, inputs = table.rows, generator.component("denoiser").inputs
+    feeds: list[Feeds] = []
+    for seed, row in enumerate((rows[0], rows[len(rows) // 2], rows[-1])):
+        for texts in conditions:
+            batch = len(texts["input_ids"])
+            given = {
+                **texts,
+                "latents": _latents(generator, batch, seed),
+                "timestep": np.full(batch, row.timestep, dtype=np.float32),
+                "guidance": np.full(batch, generator.guidance.scale, dtype=np.float32),
+            }
+            feeds.append({name: given[name] for name in inputs})
+    return feeds
 
 
 def _decoder_feeds(generator: Generator) -> list[Feeds]:
     """Latents of the right statistics: noise, un-normalised."""
     scale, shift = (
         np.array(values, dtype=np.float32)[:, None, None]
-        for values in (generator.config.latent.scale, generator.config.latent.shift)
+        for values in (generator.latent.scale, generator.latent.shift)
     )
     return [{"latents": _latents(generator, batch, seed=batch) / scale + shift} for batch in (2, 1)]
 
 
 def _latents(generator: Generator, batch: int, seed: int) -> npt.NDArray[np.float32]:
-    config = generator.config.denoiser
-    return gaussian((batch, config.latent_channels, config.size, config.size), seed)
+    return gaussian((batch, *generator.latent.shape), seed)

@@ -16,6 +16,7 @@ from torch.export import ExportedProgram
 from fewstep.errors import FewstepError
 from fewstep_export.components import Component, Feeds
 from fewstep_export.passes.clean_metadata import CleanMetadata
+from fewstep_export.passes.drop_casts import DropCasts
 from fewstep_export.passes.drop_zero_bias import DropZeroBias
 from fewstep_export.passes.fold_constants import FoldConstants
 from fewstep_export.passes.freeze_reshapes import FreezeReshapes
@@ -48,24 +49,25 @@ def export_component(component: Component, example: Feeds) -> ExportedComponent:
         FewstepError: torch cannot trace the module.
     """
     arguments = tuple(torch.from_numpy(np.ascontiguousarray(example[name])) for name in component.inputs)
-    batch = torch.export.Dim(BATCH)
-    with _quiet():
+    free = tuple({0: torch.export.Dim(BATCH)} for _ in arguments)
+    with quiet():
         try:
+            # Traced here, not by the exporter: its own call cannot tell that the batches of two inputs are one.
+            traced = torch.export.export(component.module, arguments, dynamic_shapes=free, strict=False)
             program = torch.onnx.export(
-                component.module,
+                traced,
                 arguments,
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=list(component.inputs),
-                output_names=[component.output],
-                dynamic_shapes=tuple({0: batch} for _ in arguments),
+                output_names=list(component.outputs),
+                dynamic_shapes=free,
                 optimize=False,  # its optimizer deletes x + eps for eps <= 1e-8; passes/ holds what is wanted of it
                 verbose=False,
             )
-        except torch.onnx.OnnxExporterError as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:
             raise FewstepError(
-                f"expected {component.name} to be exportable, found: {reason}; change the module"
+                f"expected {component.name} to be exportable, found: {root_cause(error)}; change the module"
             ) from error
     assert (
         program is not None and program.exported_program is not None
@@ -80,7 +82,9 @@ def simplify(model: ir.Model) -> ir.passes.PassResult:
     passes = (
         CleanMetadata(),
         FoldConstants(),
+        ShapeInferencePass(),  # the exporter leaves many shapes unknown
         FreezeReshapes(),
+        DropCasts(),
         FoldConstants(),
         DropZeroBias(),
         ShapeInferencePass(),
@@ -102,8 +106,15 @@ def to_bytes(model: onnx.ModelProto) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
+def root_cause(error: BaseException) -> str:
+    """The first line of the error from which the others come; the exporter's own ones say little."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporter's remarks about its own internals and about torchvision, which nobody here can act on."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -1,28 +1,24 @@
 """ONNX Runtime sessions for checking graphs."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from fewstep_export.components import Array, Feeds
+from fewstep.network import Feeds, Run
+from fewstep_export.components import Array
 from fewstep_export.onnx_export import to_bytes
-
-Run = Callable[[Feeds], npt.NDArray[np.float32]]
-"""One evaluation of a component: inputs by name -> its output."""
 
 
 def runner(model: onnx.ModelProto | Path) -> Run:
     """Evaluates a graph, or a graph file, as the runtime does."""
     session = _session(model, optimised=True)
-    names = {node.name for node in session.get_inputs()}
+    inputs = [node.name for node in session.get_inputs()]
+    outputs = [node.name for node in session.get_outputs()]
 
-    def run(feeds: Feeds) -> npt.NDArray[np.float32]:
-        output: npt.NDArray[np.float32] = session.run(None, {name: feeds[name] for name in names})[0]
-        return output
+    def run(feeds: Feeds) -> dict[str, Array]:
+        results = session.run(outputs, {name: feeds[name] for name in inputs})
+        return dict(zip(outputs, results, strict=True))
 
     return run
 
@@ -34,7 +30,8 @@ def tensors(model: onnx.ModelProto, feeds: Feeds) -> dict[str, Array]:
     present = {value.name for value in exposed.graph.output}
     names = [name for node in exposed.graph.node for name in node.output if name]
     exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
-    return dict(zip(names, _session(exposed, optimised=False).run(names, dict(feeds)), strict=True))
+    given = {value.name: feeds[value.name] for value in exposed.graph.input}
+    return dict(zip(names, _session(exposed, optimised=False).run(names, given), strict=True))
 
 
 def _session(model: onnx.ModelProto | Path, optimised: bool) -> onnxruntime.InferenceSession:

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fewstep.errors import FewstepError
+from fewstep_models import backbones
 from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
-from fewstep_models.sana import SanaConfig, SanaDenoiser
+from fewstep_models.backbones import BackboneConfig
 
 FORMAT, VERSION = "fewstep-checkpoint", 1
 
@@ -55,7 +56,7 @@ class CheckpointConfig:
 
     name: str
     autoencoder: AutoencoderConfig
-    denoiser: SanaConfig
+    denoiser: BackboneConfig
     latent: LatentStatistics
     sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
     image_size: int = 128
@@ -73,7 +74,7 @@ class CheckpointConfig:
             "version": VERSION,
             "name": self.name,
             "autoencoder": asdict(self.autoencoder),
-            "denoiser": {"type": "sana", **asdict(self.denoiser)},
+            "denoiser": backbones.to_json(self.denoiser),
             "text_encoder": {"type": "minilm", "max_length": self.max_length},
             "latent": {"shape": shape, **asdict(self.latent)},
             "sampling": asdict(self.sampling),
@@ -95,13 +96,12 @@ class CheckpointConfig:
             raise ValueError(
                 f"format {data['format']!r} version {data['version']!r} is not {FORMAT!r} version {VERSION}"
             )
-        if data["denoiser"]["type"] != "sana" or data["text_encoder"]["type"] != "minilm":
-            raise ValueError("only a 'sana' denoiser with a 'minilm' text encoder is known")
-        denoiser = {key: value for key, value in data["denoiser"].items() if key != "type"}
+        if data["text_encoder"]["type"] != "minilm":
+            raise ValueError(f"expected the text encoder 'minilm', found {data['text_encoder']['type']!r}")
         return cls(
             name=data["name"],
             autoencoder=AutoencoderConfig(**data["autoencoder"]),
-            denoiser=SanaConfig(**denoiser),
+            denoiser=backbones.from_json(data["denoiser"]),
             latent=LatentStatistics(tuple(data["latent"]["scale"]), tuple(data["latent"]["shift"])),
             sampling=SamplingDefaults(**data["sampling"]),
             image_size=data["image"]["size"],
@@ -119,7 +119,7 @@ class Checkpoint:
 
     config: CheckpointConfig
     autoencoder: Autoencoder
-    denoiser: SanaDenoiser
+    denoiser: nn.Module
 
     @classmethod
     def load(cls, folder: Path) -> "Checkpoint":
@@ -129,7 +129,7 @@ class Checkpoint:
             FewstepError: a file is missing, damaged, or does not fit the configuration.
         """
         config = read_config(folder)
-        autoencoder, denoiser = Autoencoder(config.autoencoder), SanaDenoiser(config.denoiser)
+        autoencoder, denoiser = Autoencoder(config.autoencoder), config.denoiser.build()
         load_weights(autoencoder, folder / "autoencoder.safetensors")
         load_weights(denoiser, folder / "denoiser.safetensors")
         return cls(config, autoencoder.eval().requires_grad_(False), denoiser.eval().requires_grad_(False))
@@ -167,19 +167,24 @@ def write_config(config: CheckpointConfig, folder: Path) -> None:
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    """Parameters of a module as an FP16 safetensors file.
+    """Parameters of a module as an FP16 safetensors file; a submodule's ``full_precision`` names those that stay FP32.
 
     Raises:
         ValueError: a value is not finite in FP16.
     """
-    half = {
-        name: value.detach().to("cpu", torch.float16).contiguous()
+    full = {
+        f"{prefix}.{name}".removeprefix(".")
+        for prefix, part in module.named_modules()
+        for name in getattr(part, "full_precision", ())
+    }
+    stored = {
+        name: value.detach().to("cpu", torch.float32 if name in full else torch.float16).contiguous()
         for name, value in module.state_dict().items()
     }
-    for name, value in half.items():
+    for name, value in stored.items():
         if not torch.isfinite(value).all():
             raise ValueError(f"{name} does not fit FP16: it has values that are not finite")
-    save_file(half, path, metadata={"format": "pt"})
+    save_file(stored, path, metadata={"format": "pt"})
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

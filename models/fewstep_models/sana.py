@@ -1,18 +1,26 @@
 """Sana's linear diffusion transformer (Xie et al. 2024, arXiv:2410.10629), small enough for a phone."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewstep.errors import FewstepError
+from fewstep_models.diffusers_weights import fused, load_renamed
 from fewstep_models.layers import (
     ChannelLayerNorm,
     CrossAttention,
     LinearAttention,
     MixFFN,
+    TextProjection,
+    mask_bias,
     timestep_embedding,
+    zero_,
 )
+from fewstep_models.sizes import require_positive
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,8 @@ class SanaConfig:
 
     ``latent_channels`` and ``size`` give the latent (C, size, size); ``text_dim`` is the width of the text states.
     """
+
+    type: str = field(default="sana", init=False)
 
     latent_channels: int = 8
     size: int = 16
@@ -35,24 +45,45 @@ class SanaConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that no model can have."""
-        for field in ("latent_channels", "size", "width", "depth", "text_dim", "time_dim"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"SanaConfig.{field} must be positive, found {getattr(self, field)}")
+        require_positive(self, "latent_channels", "size", "width", "depth", "text_dim", "time_dim")
+
+    def build(self) -> "SanaDenoiser":
+        """The network, with random weights."""
+        return SanaDenoiser(self)
+
+    @classmethod
+    def from_diffusers(cls, config: Mapping[str, Any]) -> "SanaConfig":
+        """The sizes in the ``config.json`` of a ``SanaTransformer2DModel``.
+
+        Raises:
+            FewstepError: it has parts that this network has not.
+        """
+        for key, value in _PLAIN.items():
+            if config.get(key, value) != value:
+                raise FewstepError(
+                    f"expected a Sana with {key} {value}, found {config[key]}; such a model cannot be loaded here"
+                )
+        return cls(
+            latent_channels=config["in_channels"],
+            size=config["sample_size"],
+            width=config["num_attention_heads"] * config["attention_head_dim"],
+            depth=config["num_layers"],
+            head_channels=config["attention_head_dim"],
+            cross_head_channels=config["cross_attention_head_dim"],
+            ffn_ratio=config["mlp_ratio"],
+            text_dim=config["caption_channels"],
+            attention_eps=1e-7,  # theirs is 1e-15, which is 0 in FP16 and makes 0 / 0 of a dead head
+        )
 
 
-class TextProjection(nn.Module):
-    """Text states (B, L, text_dim) -> (B, L, width): linear, GELU, linear, RMSNorm whose weight starts at 0.01 (Sana)."""
-
-    def __init__(self, text_dim: int, width: int) -> None:
-        super().__init__()
-        self.linear_1 = nn.Linear(text_dim, width)
-        self.linear_2 = nn.Linear(width, width)
-        self.norm_weight = nn.Parameter(torch.full((width,), 0.01))
-
-    def forward(self, text_states: Tensor) -> Tensor:
-        x = self.linear_2(F.gelu(self.linear_1(text_states), approximate="tanh"))
-        x32 = x.float()
-        return (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + 1e-5) * self.norm_weight).to(x.dtype)
+_PLAIN: Mapping[str, object] = {
+    "patch_size": 1,
+    "attention_bias": False,
+    "qk_norm": None,
+    "guidance_embeds": False,
+    "interpolation_scale": None,
+}
+"""What :class:`SanaDenoiser` is written for: neither positions (the 2K and 4K models) nor norms of q and k (Sprint)."""
 
 
 class TimeEmbedding(nn.Module):
@@ -118,17 +149,39 @@ class SanaDenoiser(nn.Module):
     def _initialise(self) -> None:
         """Output layers start at zero, so that the untrained network predicts no velocity and cross-attention adds nothing yet."""
         nn.init.normal_(self.time.modulation.weight, std=0.02)
-        zeroed = [self.proj_out, *(m.to_out for m in self.modules() if isinstance(m, CrossAttention))]
-        for parameter in (p for layer in zeroed for p in layer.parameters()):
-            nn.init.zeros_(parameter)
+        zero_(self.proj_out, *(m.to_out for m in self.modules() if isinstance(m, CrossAttention)))
 
     def forward(self, latents: Tensor, timestep: Tensor, text_states: Tensor, text_mask: Tensor) -> Tensor:
         e, modulation = self.time(timestep)
         modulation = modulation.unflatten(1, (6, self.config.width))
         text = self.text(text_states)
-        mask_bias = ((text_mask - 1.0) * 1e4)[:, None, None, :]
+        bias = mask_bias(text_mask)
         x = self.patch_embed(latents)
         for block in self.blocks:
-            x = block(x, text, mask_bias, modulation)
+            x = block(x, text, bias, modulation)
         shift, scale = (self.scale_shift_table + e[:, None]).to(x.dtype)[..., None, None].unbind(1)
         return self.proj_out(self.norm_out(x) * (1 + scale) + shift)
+
+    def load_diffusers(self, state: Mapping[str, Tensor]) -> None:
+        """Load a ``SanaTransformer2DModel``.
+
+        Raises:
+            FewstepError: a weight does not fit.
+        """
+        load_renamed(self, state, _RULES)
+
+
+_RULES = (
+    (r"^transformer_blocks\.", "blocks."),
+    *fused("attn1", "attention.to_qkv"),
+    (r"\.attn1\.to_out\.0\.", ".attention.to_out."),
+    *fused("attn2", "cross_attention.to_kv", ("to_k", "to_v")),
+    (r"\.attn2\.to_q\.", ".cross_attention.to_q."),
+    (r"\.attn2\.to_out\.0\.", ".cross_attention.to_out."),
+    (r"\.ff\.", ".ffn."),
+    (r"^patch_embed\.proj\.", "patch_embed."),
+    (r"^time_embed\.emb\.timestep_embedder\.", "time."),
+    (r"^time_embed\.linear\.", "time.modulation."),
+    (r"^caption_projection\.", "text."),
+    (r"^caption_norm\.weight$", "text.norm_weight"),
+)

@@ -7,7 +7,6 @@ from pathlib import Path
 from fewstep.errors import BundleError, IntegrityError
 from fewstep.manifest import MANIFEST_NAME, Manifest
 from fewstep.records import load_json
-from fewstep.samplers import compile_table
 from fewstep.step_table import StepTable
 
 
@@ -98,7 +97,5 @@ class Bundle:
         facts = self.manifest.sampling
         if steps is None and sampler is None:
             return self.manifest.step_tables[self.manifest.default_step_table]
-        steps = facts.steps if steps is None else steps
-        sampler = facts.sampler if sampler is None else sampler
-        shipped = self.manifest.step_tables.get(f"{sampler}-{steps}")
-        return shipped or compile_table(sampler, steps, facts.shift)
+        name = f"{sampler or facts.sampler}-{facts.steps if steps is None else steps}"
+        return self.manifest.step_tables.get(name) or facts.table(steps, sampler)

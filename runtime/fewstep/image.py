@@ -14,15 +14,16 @@ _INK, _PAPER = (40, 40, 40, 255), (255, 255, 255, 255)
 
 
 def to_pil(image: Array) -> Image.Image:
-    """A straight-alpha RGBA picture of image (4, H, W) float32, premultiplied alpha in [0, 1].
+    """A picture of image (3, H, W) float32, RGB in [0, 1], or with straight alpha of (4, H, W), RGBA with premultiplied alpha.
 
-    Colour c and alpha a become c / a, rounded to the nearest of 256 levels; where a = 0 the colour is black.
+    Values are rounded to the nearest of 256 levels. Colour c and alpha a become c / a; where a = 0 the colour is black.
     """
+    if len(image) == 3:
+        return _eight_bits(np.clip(image, 0.0, 1.0))
     alpha = np.clip(image[3:], 0.0, 1.0)
     premultiplied = np.clip(image[:3], 0.0, alpha)
     colour = np.divide(premultiplied, alpha, out=np.zeros_like(premultiplied), where=alpha > 0)
-    pixels = np.concatenate([colour, alpha]) * np.float32(255) + np.float32(0.5)
-    return Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8).transpose(1, 2, 0)))
+    return _eight_bits(np.concatenate([colour, alpha]))
 
 
 def png_bytes(picture: Image.Image) -> bytes:
@@ -41,10 +42,15 @@ def contact_sheet(pictures: Sequence[Image.Image], captions: Sequence[str], colu
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         x, y = i % columns * cell_width + _MARGIN, i // columns * cell_height + _MARGIN
-        sheet.alpha_composite(picture, (x, y))
+        sheet.alpha_composite(picture.convert("RGBA"), (x, y))
         for line, text in enumerate(_wrap(caption, font, width)):
             draw.text((x, y + height + 2 + line * _LINE), text, fill=_INK, font=font)
     return sheet
+
+
+def _eight_bits(image: Array) -> Image.Image:
+    pixels = image * np.float32(255) + np.float32(0.5)
+    return Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8).transpose(1, 2, 0)))
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:

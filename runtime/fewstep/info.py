@@ -10,9 +10,9 @@ def describe(manifest: Manifest) -> str:
         f"{manifest.name}: {image.size} x {image.size} pixels, {image.channels}",
         *(_variant(manifest, variant) for variant in manifest.variants),
         f"step tables: {', '.join(manifest.step_tables)} (default {manifest.default_step_table})",
-        f"other steps: any number by {sampling.sampler} and the like, at timestep shift {sampling.shift:g}",
+        f"other steps: any number by {', '.join(sampling.samplers)}",
         f"guidance: {manifest.guidance.scale:g}",
-        f"prompts: at most {manifest.tokenizer.max_length} tokens; styles: {', '.join(manifest.prompts.styles) or 'none'}",
+        f"prompts: at most {min(t.max_length for t in manifest.tokenizers)} tokens; styles: {', '.join(manifest.prompts.styles) or 'none'}",
         *(f"licence: {licence.what}: {licence.licence}, {licence.credit}" for licence in manifest.licences),
         f"made by: {manifest.provenance.command}",
     ]

@@ -81,6 +81,34 @@ def run(
         yield i, state[0]
 
 
+def with_preview(
+    table: StepTable, model: Model, on_preview: Callable[[int, Array], object], edit: Edit | None = None
+) -> Model:
+    """The model for one run of the table, which tells what it takes the clean latents for after every evaluation.
+
+    Args:
+        table: the one that is run.
+        model: the network.
+        on_preview: called with (row, predicted clean latents); the array is written again at the next evaluation.
+        edit: the one that the run is given.
+    """
+    left = iter(range(0 if edit is None else edit.first_row(table), len(table.rows)))
+    data = scratch = np.empty(0, dtype=np.float32)
+
+    def watched(x: Array, timestep: float) -> Array:
+        nonlocal data, scratch
+        i = next(left)
+        if data.shape != x.shape:
+            data, scratch = np.empty_like(x), np.empty_like(x)
+        m, (a, b) = model(x, timestep), table.rows[i].data
+        np.multiply(m, np.float32(b), out=data)
+        _add(a / table.rows[i].input_scale, x, data, scratch)
+        on_preview(i, data)
+        return m
+
+    return watched
+
+
 def _add(coefficient: float, array: Array, out: Array, scratch: Array) -> None:
     """Adds coefficient * array to out, in float32; a product with 1 is exact and is left out, as one with 0 is."""
     if coefficient == 1.0:

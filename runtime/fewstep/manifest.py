@@ -4,93 +4,44 @@ Readers call `Manifest.from_dict`, writers `Manifest.to_dict`; whatever a field 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
 from fewstep.errors import BundleError
 from fewstep.records import from_json, to_json
-from fewstep.samplers import SAMPLERS
+from fewstep.sampling import Sampling
 from fewstep.step_table import StepTable, refuse_first_format
+from fewstep.variant import Component, DType, TensorSpec, Variant, Verification
+
+__all__ = [
+    "FORMAT",
+    "MANIFEST_NAME",
+    "SCHEMA_VERSION",
+    "Component",
+    "DType",
+    "FileRecord",
+    "Guidance",
+    "Image",
+    "Latent",
+    "Licence",
+    "Manifest",
+    "Prompts",
+    "Provenance",
+    "Sampling",
+    "Template",
+    "TensorSpec",
+    "TokenizerFile",
+    "Variant",
+    "Verification",
+    "require_safe_path",
+    "token_names",
+    "token_suffix",
+]
 
 FORMAT = "fewstep-bundle"
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
-
-Dim = int | str
-DType = Literal["float32", "float16", "int32", "int64", "int8", "uint8", "bool"]
-
-INTERFACES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "text_encoder": (frozenset({"input_ids", "text_mask"}), frozenset({"text_states"})),
-    "denoiser": (frozenset({"latents", "timestep", "text_states", "text_mask"}), frozenset({"velocity"})),
-    "decoder": (frozenset({"latents"}), frozenset({"image"})),
-}
-"""The names of the inputs and the outputs of every component."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or an output of a graph; a shape holds integers, or a name for a free dimension ("batch")."""
-
-    name: str
-    dtype: DType
-    shape: tuple[Dim, ...]
-
-
-@dataclass(frozen=True)
-class Component:
-    """One graph of a variant: its file in the bundle and its signature."""
-
-    file: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How far an exported graph is from its torch original on fixed inputs; all in the units of the output.
-
-    For whole pictures `psnr` is that of the worst one in dB, and `tolerance` bounds the root mean square error, not the largest.
-    """
-
-    max_abs_error: float
-    output_scale: float
-    tolerance: float
-    psnr: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.output_scale <= 0 or self.max_abs_error < 0:
-            raise BundleError(
-                f"expected an output scale above 0 and an error of at least 0, found {self.output_scale} "
-                f"and {self.max_abs_error}"
-            )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One build of all the components, for one engine at one precision."""
-
-    name: str
-    engine: str
-    precision: str
-    format: str
-    components: Mapping[str, Component]
-    verification: Mapping[str, Verification] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.components.keys() != INTERFACES.keys():
-            raise BundleError(
-                f"expected the components {', '.join(INTERFACES)}, found {', '.join(self.components) or 'none'}"
-            )
-        for name, component in self.components.items():
-            for side, specs, expected in zip(
-                ("inputs", "outputs"), (component.inputs, component.outputs), INTERFACES[name], strict=True
-            ):
-                found = [spec.name for spec in specs]
-                if sorted(found) != sorted(expected):
-                    raise BundleError(
-                        f"expected the {side} {', '.join(sorted(expected))}, found {', '.join(found)}, in '{name}'"
-                    )
 
 
 @dataclass(frozen=True)
@@ -108,29 +59,20 @@ class FileRecord:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """What a new step table is compiled from: `shift` of the noise levels, and the default sampler and step count."""
-
-    prediction: Literal["flow"]
-    shift: float
-    sampler: str
-    steps: int
-
-    def __post_init__(self) -> None:
-        if self.shift <= 0 or self.steps < 1:
-            raise BundleError(
-                f"expected a shift above 0 and at least 1 step, found {self.shift} and {self.steps}"
-            )
-        if self.sampler not in SAMPLERS:
-            raise BundleError(f"expected one of the samplers {', '.join(SAMPLERS)}, found '{self.sampler}'")
-
-
-@dataclass(frozen=True)
 class Guidance:
-    """Classifier-free guidance m = m_0 + scale (m_c - m_0); scale 1 means without."""
+    """Classifier-free guidance m = m_0 + scale (m_c - m_0); scale 1 means without.
+
+    A denoiser with the input `guidance` is told the scale instead, and has one branch.
+
+    Args:
+        scale: the default w.
+        negative_prompt: what the unconditional branch reads by default; None sets all its conditions to 0.
+        keep_norm: gives every line (last axis) of m the Euclidean norm of that line in m_c.
+    """
 
     scale: float
-    negative_prompt: str = ""
+    negative_prompt: str | None = ""
+    keep_norm: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,20 +98,54 @@ class Image:
     """The decoder's picture: side in pixels, channels and the kind of alpha."""
 
     size: int
-    channels: Literal["RGBA"]
-    alpha: Literal["premultiplied"]
+    channels: Literal["RGBA", "RGB"]
+    alpha: Literal["premultiplied", "none"]
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise BundleError(f"expected a size of at least 1, found {self.size}, in field 'size'")
+        if (self.channels == "RGB") != (self.alpha == "none"):
+            raise BundleError(
+                f"expected RGBA with premultiplied alpha or RGB with none, found {self.channels} and {self.alpha}"
+            )
+
+
+@dataclass(frozen=True)
+class Template:
+    """What stands around a prompt.
+
+    Args:
+        before: text before the prompt.
+        after: text after it.
+        skip: how many tokens behind the first belong to `before`, for text encoders that leave their states out.
+    """
+
+    before: str = ""
+    after: str = ""
+    skip: int = 0
+
+    def __post_init__(self) -> None:
+        if self.skip < 0:
+            raise BundleError(f"expected at least 0 tokens, found {self.skip}, in field 'skip'")
 
 
 @dataclass(frozen=True)
 class TokenizerFile:
-    """The `tokenizers` file of the bundle and the number of tokens that the text encoder takes."""
+    """A `tokenizers` file of the bundle and how prompts are written for it.
+
+    Args:
+        file: the file.
+        max_length: the number of tokens that the text encoder takes.
+        lowercase: whether prompts are stripped of spaces at both ends and set in lower case.
+        prompt: what stands around a prompt.
+        negative: what stands around a negative prompt.
+    """
 
     file: str
     max_length: int
+    lowercase: bool = False
+    prompt: Template = Template()
+    negative: Template = Template()
 
     def __post_init__(self) -> None:
         if self.max_length < 1:
@@ -226,7 +202,7 @@ class Manifest:
     guidance: Guidance
     latent: Latent
     image: Image
-    tokenizer: TokenizerFile
+    tokenizers: tuple[TokenizerFile, ...]
     prompts: Prompts
     licences: tuple[Licence, ...]
     provenance: Provenance
@@ -241,8 +217,12 @@ class Manifest:
         _one_of(self.default_step_table, list(self.step_tables), "default_step_table")
         for path in self.files:
             require_safe_path(path)
-        _one_of(self.tokenizer.file, list(self.files), "tokenizer.file")
+        if not self.tokenizers:
+            raise BundleError("expected at least one tokenizer, found none, in field 'tokenizers'")
+        for tokenizer in self.tokenizers:
+            _one_of(tokenizer.file, list(self.files), "tokenizers.file")
         for variant in self.variants:
+            variant.check_conditions(token_names(len(self.tokenizers)))
             for name, component in variant.components.items():
                 _one_of(
                     component.file, list(self.files), f"components.{name}.file' of variant '{variant.name}"
@@ -270,6 +250,10 @@ class Manifest:
                 f"expected a bundle of schema version {SCHEMA_VERSION}, found version {version}, in {where}; "
                 "update fewstep"
             )
+        if isinstance(value, dict) and "tokenizer" in value:
+            raise BundleError(
+                f"expected the field 'tokenizers', found 'tokenizer' of the first format, in {where}; export the bundle again"
+            )
         tables = value.get("step_tables") if isinstance(value, dict) else None
         for name, table in tables.items() if isinstance(tables, dict) else ():
             refuse_first_format(table, f"{where}.step_tables.{name}")
@@ -279,6 +263,17 @@ class Manifest:
         """The JSON value of the manifest; from_dict gives the same manifest back."""
         value: Mapping[str, object] = to_json(self)
         return value
+
+
+def token_names(tokenizers: int) -> frozenset[str]:
+    """The names of the tensors that so many tokenizers make; those of tokenizer k > 1 end in _k."""
+    names = ("input_ids", "text_mask", "text_skip")
+    return frozenset(f"{name}{token_suffix(k)}" for k in range(tokenizers) for name in names)
+
+
+def token_suffix(k: int) -> str:
+    """What the names of the tensors of tokenizer k, counted from 0, end in."""
+    return f"_{k + 1}" if k else ""
 
 
 def require_safe_path(path: str) -> None:

@@ -1,29 +1,26 @@
 """Text to picture: tokenizer, text encoder, the loop around the denoiser, decoder."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from fewstep.bundle import Bundle
 from fewstep.engines import Engine, Tensors
 from fewstep.errors import BundleError, FewstepError
-from fewstep.guidance import GuidanceMode, TextStates, guide
-from fewstep.loop import Array, run
-from fewstep.manifest import Component, Variant
-from fewstep.noise import gaussian
+from fewstep.guidance import Conditions, GuidanceMode
+from fewstep.loop import Array
+from fewstep.network import Network
 from fewstep.step_table import StepTable
+from fewstep.text_to_image import Drawing, OnStep, TextToImage
 from fewstep.tokenizer import Tokenizer
+from fewstep.variant import Component, Variant
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-OnStep = Callable[[int, Array], None]
-"""Called after evaluation i with (i, latents (B, C, h, w)); the latents are the loop's own, so copy them to keep them."""
 
 
 @dataclass
@@ -60,7 +57,7 @@ class Pipeline:
         threads: int | None = None,
         guidance_mode: GuidanceMode = "batched",
     ) -> None:
-        if guidance_mode not in ("batched", "sequential"):
+        if guidance_mode not in get_args(GuidanceMode):
             raise FewstepError(
                 f"expected guidance mode batched or sequential, found '{guidance_mode}'; choose one"
             )
@@ -74,8 +71,12 @@ class Pipeline:
             name: load_engine(self.variant, self.bundle.file(component.file), component, threads)
             for name, component in self.variant.components.items()
         }
-        tokenizer = self.manifest.tokenizer
-        self._tokenizer = Tokenizer(self.bundle.file(tokenizer.file), tokenizer.max_length)
+        self.model = TextToImage(
+            {name: self._network(name) for name in self._engines},
+            [Tokenizer.load(self.bundle.file(record.file), record) for record in self.manifest.tokenizers],
+            self.manifest.guidance,
+            self.manifest.latent,
+        )
 
     def generate(
         self,
@@ -86,7 +87,7 @@ class Pipeline:
         negative_prompt: str | None = None,
         on_step: OnStep | None = None,
     ) -> "Image":
-        """The RGBA picture (straight alpha, 8 bits) of a prompt; the same arguments give the same bits.
+        """The picture (8 bits; RGB, or RGBA with straight alpha) of a prompt; the same arguments give the same bits.
 
         Args:
             prompt: what to draw.
@@ -112,63 +113,34 @@ class Pipeline:
         negative_prompt: str | None = None,
         on_step: OnStep | None = None,
     ) -> Array:
-        """Pictures (B, 4, H, W) float32, RGBA with premultiplied alpha, of B prompts in one batch; see `generate`.
+        """Pictures (B, 4, H, W) float32, RGBA with premultiplied alpha, or (B, 3, H, W) RGB, of B prompts in one batch.
 
-        Picture k depends on prompts[k] and seeds[k] alone, up to the rounding of the engine at another batch size.
+        See `generate`, and `fewstep.text_to_image.TextToImage.draw`.
         """
-        if not prompts or len(prompts) != len(seeds):
-            raise FewstepError(
-                f"expected one seed for each of 1 or more prompts, found {len(seeds)} for {len(prompts)}"
-            )
+        drawing = Drawing(prompts, seeds, self._table(table), guidance, negative_prompt, self.guidance_mode)
         begin = perf_counter()
         self.timings = Timings()
-        scale = self.manifest.guidance.scale if guidance is None else guidance
-        if not isfinite(scale):
-            raise FewstepError(f"expected a finite guidance scale, found {scale}; a usual scale is 1 to 8")
-        text = self.encode_text(prompts)
-        negative = None if scale == 1.0 else self._negative(negative_prompt, len(prompts))
-        model = guide(self.denoise, text, negative, scale, self.guidance_mode)
-
-        def noise(stream: int) -> Array:
-            return np.stack([gaussian(self.manifest.latent.shape, seed, stream) for seed in seeds])
-
-        for i, latents in run(self._table(table), noise, model):
-            if on_step is not None:
-                on_step(i, latents)
-        images = self.decode(latents)
+        images = self._finite(self.model.draw(drawing, on_step or (lambda _i, _latents: None)))
         self.timings.total = perf_counter() - begin
         return images
 
-    def encode_text(self, texts: Sequence[str]) -> TextStates:
-        """The states (B, L, D) and the mask (B, L) of B texts.
+    def conditions(self, texts: Sequence[str]) -> Conditions:
+        """What the denoiser is told of B texts; see `fewstep.text_to_image.TextToImage.conditions`."""
+        return self.model.conditions(texts)
 
-        Raises:
-            FewstepError: a text has more tokens than the text encoder takes.
-        """
-        input_ids, text_mask = self._tokenizer.encode(texts)
-        # One text a call: a text then has the same states in every batch, bit for bit.
-        states = [
-            self._call("text_encoder", {"input_ids": input_ids[k : k + 1], "text_mask": text_mask[k : k + 1]})
-            for k in range(len(input_ids))
-        ]
-        return TextStates(np.concatenate(states), text_mask)
-
-    def denoise(self, latents: Array, timestep: Array, text_states: Array, text_mask: Array) -> Array:
-        """One evaluation of the denoiser: velocity (B, C, h, w) of normalised latents at timestep (B,)."""
-        feeds = {"latents": latents, "timestep": timestep, "text_states": text_states, "text_mask": text_mask}
-        return self._call("denoiser", feeds)
+    def denoise(self, latents: Array, timestep: Array, conditions: Conditions) -> Array:
+        """One evaluation of the denoiser: its output (B, C, h, w) for normalised latents at timestep (B,)."""
+        return self.model.denoise(latents, timestep, conditions)
 
     def decode(self, latents: Array) -> Array:
-        """Pictures (B, 4, H, W), premultiplied RGBA, of normalised latents: the decoder sees z = z_n / scale + shift.
+        """Pictures (B, channels, H, W) of normalised latents.
 
         Raises:
             FewstepError: the decoder gave NaN or infinity.
         """
-        scale, shift = (
-            np.array(values, dtype=np.float32)[:, None, None]
-            for values in (self.manifest.latent.scale, self.manifest.latent.shift)
-        )
-        images = self._call("decoder", {"latents": latents / scale + shift})
+        return self._finite(self.model.decode(latents))
+
+    def _finite(self, images: Array) -> Array:
         if not np.isfinite(images).all():
             raise FewstepError(
                 f"expected finite pixels, found NaN or infinity, from variant '{self.variant.name}'; "
@@ -176,22 +148,21 @@ class Pipeline:
             )
         return images
 
-    def _negative(self, prompt: str | None, count: int) -> TextStates:
-        """The negative prompt (the bundle's if None), encoded once and repeated for every picture."""
-        text = self.encode_text([self.manifest.guidance.negative_prompt if prompt is None else prompt])
-        return TextStates(np.repeat(text.states, count, axis=0), np.repeat(text.mask, count, axis=0))
+    def _network(self, name: str) -> Network:
+        """A graph as a function that notes how long it took."""
+        engine = self._engines[name]
 
-    def _call(self, component: str, feeds: Tensors) -> Array:
-        """The single output of a component; notes how long its graph took."""
-        engine = self._engines[component]
-        (output,) = engine.run(feeds).values()
-        self.timings.calls.setdefault(component, []).append(engine.seconds)
-        return output
+        def run(feeds: Tensors) -> Tensors:
+            outputs = engine.run(feeds)
+            self.timings.calls.setdefault(name, []).append(engine.seconds)
+            return outputs
+
+        return Network(self.variant.components[name].input_names, run)
 
     def _table(self, table: StepTable | str | None) -> StepTable:
         if isinstance(table, StepTable):
             return table
-        tables: Mapping[str, StepTable] = self.manifest.step_tables
+        tables = self.manifest.step_tables
         name = self.manifest.default_step_table if table is None else table
         if name not in tables:
             raise FewstepError(

@@ -23,6 +23,7 @@ from fewstep.records import from_json, to_json
 
 if TYPE_CHECKING:
     from fewstep.loop import Array, Edit, Model
+    from fewstep.samplers.diffusers import Options
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -118,11 +119,13 @@ class StepTable:
         return from_json(cls, value, where)
 
     @classmethod
-    def from_diffusers(cls, config: Mapping[str, object] | Path | str, steps: int) -> "StepTable":
+    def from_diffusers(
+        cls, config: Mapping[str, object] | Path | str, steps: int, options: "Options | None" = None
+    ) -> "StepTable":
         """The table of a scheduler's configuration; see `fewstep.samplers.diffusers.from_diffusers`."""
         from fewstep.samplers.diffusers import from_diffusers
 
-        return from_diffusers(config, steps)
+        return from_diffusers(config, steps, options)
 
     def to_dict(self) -> Mapping[str, object]:
         """The JSON value of the table; from_dict gives the same table back."""

@@ -1,11 +1,14 @@
 """Recipes: the shipped ones are valid, and every mistake is named."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from fewstep.errors import FewstepError
 from fewstep_distillation.recipe import AutoencoderRecipe, FlowMatchingRecipe, parse_settings, read_recipe
+from fewstep_models.sana import SanaConfig
+from fewstep_models.unet import UNetConfig
 
 RECIPES = Path(__file__).parents[2] / "distillation" / "recipes"
 
@@ -17,10 +20,34 @@ def test_shipped_recipes_read() -> None:
     assert teacher.timesteps.density == "logit-normal"
 
 
+def test_recipes_of_the_backbones_differ_in_the_network_alone() -> None:
+    recipes = [read_recipe(path) for path in sorted((RECIPES / "backbones").glob("*.toml"))]
+    assert len(recipes) == 9
+    common = []
+    for recipe in recipes:
+        assert isinstance(recipe, FlowMatchingRecipe)
+        assert 10e6 <= sum(p.numel() for p in recipe.model.build().parameters()) <= 12.5e6
+        run = dataclasses.replace(recipe.run, output="")
+        common.append(dataclasses.replace(recipe, run=run, model=SanaConfig(), name=""))
+    assert all(recipe == common[0] for recipe in common)
+
+
+def test_the_type_of_a_model_chooses_its_fields() -> None:
+    path = RECIPES / "emoji-128-teacher.toml"
+    recipe = read_recipe(path, parse_settings(["model.type=unet", "model.widths=[32, 64, 96]"]))
+    assert isinstance(recipe, FlowMatchingRecipe)
+    assert recipe.model == UNetConfig(widths=(32, 64, 96))
+    with pytest.raises(FewstepError, match=r"expected one of the backbones sana, .*, found 'gan'"):
+        read_recipe(path, parse_settings(["model.type=gan"]))
+    with pytest.raises(FewstepError, match="unexpected keyword argument 'patch'"):
+        read_recipe(path, parse_settings(["model.patch=2"]))
+
+
 def test_settings_override_nested_fields() -> None:
     settings = parse_settings(["run.steps=7", "model.width=64", "run.precision=no", "timesteps.density=mode"])
     recipe = read_recipe(RECIPES / "emoji-128-teacher.toml", settings)
     assert isinstance(recipe, FlowMatchingRecipe)
+    assert isinstance(recipe.model, SanaConfig)
     assert (recipe.run.steps, recipe.model.width, recipe.run.precision) == (7, 64, "no")
     assert recipe.timesteps.density == "mode"
 

@@ -7,7 +7,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from fewstep.samplers import compile_table
-from fewstep_export.components import Generator, build_generator
+from fewstep_export.checkpoints.native import build_native
+from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export_generator
 from fewstep_export.fixed_inputs import Cases, fixed_cases
@@ -70,7 +71,7 @@ def save_tokenizer(path: Path) -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Generator:
     """The tiny generator."""
     tokenizer = save_tokenizer(tmp_path_factory.mktemp("tokenizer") / "tokenizer.json")
-    return build_generator(tiny_checkpoint(), "0" * 64, tiny_text_encoder(), tokenizer)
+    return build_native(tiny_checkpoint(), "0" * 64, tiny_text_encoder(), tokenizer)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import pytest
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.pipeline import Pipeline
-from fewstep_export.components import Generator, load_generator
+from fewstep_export.checkpoints import load_generator
+from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export, export_generator
 from fewstep_export.fixed_inputs import prompts_of
@@ -33,9 +34,9 @@ def test_the_manifest_holds_the_facts_of_the_checkpoint(bundle: Path, tiny: Gene
     manifest = Bundle.open(bundle).manifest
     assert manifest.default_step_table == "flow-dpm++2m-4"
     assert sorted(manifest.step_tables) == ["flow-dpm++2m-4", "flow-euler-4"]
-    assert manifest.latent.scale == tiny.config.latent.scale
-    assert manifest.guidance.scale == tiny.config.sampling.guidance
-    assert manifest.prompts.examples == tiny.config.examples
+    assert manifest.latent.scale == tiny.latent.scale
+    assert manifest.guidance.scale == tiny.guidance.scale
+    assert manifest.prompts.examples == tiny.prompts.examples
     assert manifest.variant("fp32").components["denoiser"].inputs[1].shape == ("batch",)
 
 
@@ -106,7 +107,7 @@ def test_unknown_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         FewstepError, match=r"expected a zoo name .* found nothing by that name: 'no-such-model'"
     ):
-        load_generator("no-such-model")
+        load_generator(ExportConfig("no-such-model", tmp_path / "x.fewstep"))
     with pytest.raises(FewstepError, match=r"a folder without model\.json"):
         export(ExportConfig(str(tmp_path), tmp_path / "x.fewstep"))
     assert list(tmp_path.iterdir()) == []
@@ -116,12 +117,12 @@ _FULL_DISK = """
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from conftest import build_generator, save_tokenizer, tiny_checkpoint, tiny_text_encoder
+from conftest import build_native, save_tokenizer, tiny_checkpoint, tiny_text_encoder
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export_generator
 import resource
 folder = Path({folder!r})
-generator = build_generator(tiny_checkpoint(), "0" * 64, tiny_text_encoder(), save_tokenizer(folder / "tokenizer.json"))
+generator = build_native(tiny_checkpoint(), "0" * 64, tiny_text_encoder(), save_tokenizer(folder / "tokenizer.json"))
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
 try:
     export_generator(generator, ExportConfig("tiny", folder / "tiny.fewstep", precisions=("fp32",)))

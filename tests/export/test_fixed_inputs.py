@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fewstep.manifest import Prompts
 from fewstep_export.components import Generator
 from fewstep_export.fixed_inputs import PROMPTS, Cases, prompts_of
 
@@ -12,17 +13,17 @@ def test_real_prompts_and_the_empty_one_are_encoded(cases: Cases, tiny: Generato
         2,
         8,
     ]  # [CLS] and [SEP] alone, and with six words between
-    assert single.feeds["input_ids"].shape == (1, tiny.config.max_length)
+    assert single.feeds["input_ids"].shape == (1, tiny.tokenizers[0].record.max_length)
     assert prompts_of(tiny) == ("a red heart, flat style", "a blue star, flat style")
 
 
 def test_a_checkpoint_without_examples_gets_general_prompts(tiny: Generator) -> None:
-    bare = replace(tiny, config=replace(tiny.config, examples=(), styles=()))
+    bare = replace(tiny, prompts=Prompts())
     assert prompts_of(bare) == PROMPTS
 
 
 def test_three_timesteps_at_two_batch_sizes(cases: Cases) -> None:
-    found = [(case.feeds["timestep"][0], len(case.expected)) for case in cases["denoiser"]]
+    found = [(case.feeds["timestep"][0], len(case.expected["velocity"])) for case in cases["denoiser"]]
     assert [batch for _, batch in found] == [2, 1] * 3
     assert len({float(timestep) for timestep, _ in found}) == 3
     assert found[0][0] == 1000.0

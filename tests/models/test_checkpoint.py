@@ -19,6 +19,7 @@ from fewstep_models.checkpoint import (
     save_autoencoder,
     save_weights,
 )
+from fewstep_models.diffussm import DiffuSSMConfig
 from fewstep_models.sana import SanaConfig, SanaDenoiser
 
 
@@ -75,6 +76,7 @@ def test_damage_is_named(checkpoint: Checkpoint, tmp_path: Path, damage: object,
 
 def test_weights_of_another_size_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     checkpoint.save(tmp_path)
+    assert isinstance(checkpoint.config.denoiser, SanaConfig)
     config = dataclasses.replace(
         checkpoint.config, denoiser=dataclasses.replace(checkpoint.config.denoiser, depth=2)
     )
@@ -89,6 +91,19 @@ def test_values_beyond_half_precision_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weight does not fit FP16"):
         save_weights(module, tmp_path / "x.safetensors")
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_every_kind_of_backbone_can_be_kept(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    denoiser = DiffuSSMConfig(size=4, width=32, depth=1, chunk=8, cross_head_channels=16, text_dim=12)
+    config = dataclasses.replace(checkpoint.config, denoiser=denoiser)
+    first = Checkpoint(config, checkpoint.autoencoder, denoiser.build())
+    first.save(tmp_path)
+    loaded = Checkpoint.load(tmp_path)
+    assert loaded.config == config
+    frequency, w_up = "blocks.0.ssm.frequency", "blocks.0.w_up.weight"
+    ours, theirs = loaded.denoiser.state_dict(), first.denoiser.state_dict()
+    torch.testing.assert_close(ours[frequency], theirs[frequency], atol=0, rtol=0)  # FP32
+    torch.testing.assert_close(ours[w_up], theirs[w_up].half().float(), atol=0, rtol=0)
 
 
 def test_zoo_names_and_paths_resolve() -> None:

@@ -1,9 +1,29 @@
 """The denoiser: size, interface, what it may and may not depend on."""
 
+from typing import Any
+
 import pytest
 import torch
+from diffusers.models.transformers.sana_transformer import SanaTransformer2DModel
 
+from fewstep.errors import FewstepError
 from fewstep_models.sana import SanaConfig, SanaDenoiser
+
+from .conftest import randomise
+
+PUBLISHED: dict[str, Any] = {
+    "in_channels": 8,
+    "out_channels": 8,
+    "sample_size": 4,
+    "num_attention_heads": 4,
+    "attention_head_dim": 8,
+    "num_layers": 2,
+    "num_cross_attention_heads": 2,
+    "cross_attention_head_dim": 16,
+    "cross_attention_dim": 32,
+    "caption_channels": 24,
+    "patch_size": 1,
+}
 
 TINY = SanaConfig(width=32, depth=2, head_channels=8, cross_head_channels=16, text_dim=12, size=4)
 
@@ -26,6 +46,23 @@ def _inputs() -> tuple[torch.Tensor, ...]:
 def test_default_size_is_that_of_the_issue() -> None:
     count = sum(p.numel() for p in SanaDenoiser(SanaConfig()).parameters())
     assert 10e6 <= count <= 14e6
+
+
+def test_parity_with_diffusers() -> None:
+    theirs = randomise(SanaTransformer2DModel(**PUBLISHED))
+    ours = SanaDenoiser(SanaConfig.from_diffusers(theirs.config)).eval()
+    ours.load_diffusers(theirs.state_dict())
+    x, text, t = torch.randn(2, 8, 4, 4), torch.randn(2, 5, 24), torch.tensor([731.5, 12.0])
+    mask = torch.tensor([[1.0, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    with torch.no_grad():
+        expected = theirs(x, text, t, encoder_attention_mask=mask).sample
+        torch.testing.assert_close(ours(x, t, text, mask), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_models_with_other_parts_are_refused() -> None:
+    sprint = {**PUBLISHED, "qk_norm": "rms_norm_across_heads"}
+    with pytest.raises(FewstepError, match="expected a Sana with qk_norm None, found rms_norm_across_heads"):
+        SanaConfig.from_diffusers(sprint)
 
 
 def test_untrained_network_predicts_no_velocity() -> None:

@@ -177,7 +177,7 @@ def tiny_manifest() -> dict[str, object]:
         "guidance": {"scale": 3.0, "negative_prompt": ""},
         "latent": {"shape": [CHANNELS, SIDE, SIDE], "scale": [0.5, 1, 2, 1.5], "shift": [0, 0.1, 0.2, -0.1]},
         "image": {"size": 2 * SIDE, "channels": "RGBA", "alpha": "premultiplied"},
-        "tokenizer": {"file": "tokenizer.json", "max_length": LENGTH},
+        "tokenizers": [{"file": "tokenizer.json", "max_length": LENGTH}],
         "prompts": {"styles": ["noto", "flat"], "examples": ["a red heart", "a blue star"]},
         "licences": [{"what": "weights", "licence": "Apache-2.0", "credit": "the fewstep tests"}],
         "provenance": {"checkpoint_sha256": "0" * 64, "versions": {"onnx": "1"}, "command": "pytest", "options": {}},

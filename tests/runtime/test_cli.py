@@ -102,7 +102,7 @@ def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
         (["a heart", "--steps", 0], "expected at least 1 step, found 0"),
         (
             ["a heart", "--sampler", "ddim"],
-            "expected one of the samplers flow-euler, flow-dpm++2m, found 'ddim'",
+            "flow-renoise, found 'ddim'; choose one",
         ),
         (["a heart", "--variant", "int4"], "expected one of the variants fp32, fp32-ort, found 'int4'"),
         (["a heart", "--seed", -1], "expected a seed from 0 to 2^64 - 1, found -1"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewstep.errors import FewstepError
-from fewstep.loop import Array, Edit, run
+from fewstep.loop import Array, Edit, run, with_preview
 from fewstep.noise import gaussian
 from fewstep.samplers import compile_table, from_diffusers
 from fewstep.step_table import StepRow, StepTable
@@ -118,20 +118,6 @@ def test_run_gives_the_last_latents_and_draws_from_the_seed() -> None:
     assert not np.array_equal(table.run(model, noise(0), seed=6), expected)
 
 
-def test_nothing_of_the_size_of_a_latent_is_allocated_in_a_step() -> None:
-    table, shape = compile_table("flow-dpm++2m", 30, 3.0), (1, 4, 64, 64)
-    initial, output = gaussian(shape, 1), gaussian(shape, 2)
-    steps = run(table, lambda _stream: initial, lambda x, _t: output)
-    next(steps)
-    tracemalloc.start()
-    try:
-        for _ in steps:
-            pass
-        assert tracemalloc.get_traced_memory()[1] < initial.nbytes / 4
-    finally:
-        tracemalloc.stop()
-
-
 IMAGE = gaussian(SHAPE, 9)
 SOLVERS = [
     ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
@@ -154,6 +140,42 @@ def knowing(rows: Sequence[StepRow], image: Array) -> Callable[[Array, float], A
         return ((image - a * x.astype(np.float64) / row.input_scale) / b).astype(np.float32)
 
     return network
+
+
+@pytest.mark.parametrize(("name", "config"), SOLVERS)
+@pytest.mark.parametrize("edited", [False, True])
+def test_nothing_of_the_size_of_a_latent_is_allocated_in_a_step(
+    name: str, config: dict[str, object], edited: bool
+) -> None:
+    table, shape = from_diffusers({"_class_name": name, **config}, 12), (1, 4, 64, 64)
+    ready = [gaussian(shape, seed) for seed in range(3)]
+    edit = Edit(ready[1], 1.0, np.ones(shape, np.float32)) if edited else None
+    steps = run(table, lambda _stream: ready[0], lambda _x, _t: ready[2], edit)
+    next(steps)
+    tracemalloc.start()
+    try:
+        for _ in steps:
+            pass
+        assert tracemalloc.get_traced_memory()[1] < ready[0].nbytes / 4
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("name", "config"), SOLVERS)
+@pytest.mark.parametrize("edit", [None, Edit(IMAGE, 0.5)])
+def test_a_preview_shows_what_the_network_takes_the_picture_for(
+    name: str, config: dict[str, object], edit: Edit | None
+) -> None:
+    table, seen = from_diffusers({"_class_name": name, **config}, 6), dict[int, Array]()
+    first = 0 if edit is None else edit.first_row(table)
+    network = knowing(table.rows[first:], IMAGE)
+    watched = with_preview(table, network, lambda i, data: seen.update({i: data.copy()}), edit)
+    *_, (_, last) = run(table, noise, watched, edit)
+    *_, (_, plain) = run(table, noise, knowing(table.rows[first:], IMAGE), edit)
+    np.testing.assert_array_equal(last, plain)
+    assert list(seen) == list(range(first, len(table.rows)))
+    for data in seen.values():
+        np.testing.assert_allclose(data, IMAGE, atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "config"), SOLVERS)

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from referencing import Registry, Resource
 
 from fewstep.errors import BundleError
-from fewstep.manifest import Component, Manifest, TensorSpec, Variant, require_safe_path
+from fewstep.manifest import (
+    Component,
+    Guidance,
+    Manifest,
+    Sampling,
+    Template,
+    TensorSpec,
+    TokenizerFile,
+    Variant,
+    require_safe_path,
+)
 from fewstep.step_table import StepRow, StepTable
 
 SCHEMAS = {
@@ -51,6 +61,10 @@ def test_what_the_runtime_writes_obeys_the_published_schema(value: Any) -> None:
         (Manifest, SCHEMAS["manifest.schema.json"]),
         (Variant, SCHEMAS["manifest.schema.json"]["$defs"]["variant"]),
         (Component, SCHEMAS["manifest.schema.json"]["$defs"]["component"]),
+        (Sampling, SCHEMAS["manifest.schema.json"]["properties"]["sampling"]),
+        (Guidance, SCHEMAS["manifest.schema.json"]["properties"]["guidance"]),
+        (TokenizerFile, SCHEMAS["manifest.schema.json"]["properties"]["tokenizers"]["items"]),
+        (Template, SCHEMAS["manifest.schema.json"]["$defs"]["template"]),
         (TensorSpec, SCHEMAS["manifest.schema.json"]["$defs"]["tensor"]),
         (StepTable, SCHEMAS["step_table.schema.json"]),
         (StepRow, SCHEMAS["step_table.schema.json"]["properties"]["rows"]["items"]),
@@ -115,12 +129,25 @@ WRONG = [
     ),
     (assign("latent", "scale", 1, to=0), "expected values other than 0"),
     (
+        assign("variants", 0, "components", "text_encoder", "inputs", 0, "name", to="input_ids_2"),
+        "found 'input_ids_2', in 'text_encoder'",
+    ),
+    (
+        assign("variants", 0, "components", "denoiser", "outputs", to=[]),
+        "expected one output, found none, in 'denoiser'",
+    ),
+    (assign("tokenizers", to=[]), "expected at least one tokenizer"),
+    (assign("tokenizer", to={}), "'tokenizer' of the first format, in manifest; export the bundle again"),
+    (assign("tokenizers", 0, "prompt", to={"skip": -1}), r"found -1, in field 'skip', in .*\[0\].prompt"),
+    (assign("image", "alpha", to="none"), "expected RGBA with premultiplied alpha or RGB with none"),
+    (assign("sampling", "shift", to=None), "expected a shift or a scheduler"),
+    (
         assign("latent", "shape", to=[4, 8]),
         "expected an array of 3, found 2 values, in manifest.latent.shape",
     ),
     (assign("sampling", "steps", to=0), "at least 1 step, found 3.0 and 0, in manifest.sampling"),
     (assign("sampling", "sampler", to="ddim"), "found 'ddim', in manifest.sampling"),
-    (assign("tokenizer", "max_length", to=0), "expected at least 1 token, found 0"),
+    (assign("tokenizers", 0, "max_length", to=0), "expected at least 1 token, found 0"),
     (assign("guidance", "scale", to="4"), "expected a finite number, found '4', in manifest.guidance.scale"),
     (lambda v: v.pop("latent"), "expected the field 'latent', found no such field, in manifest"),
 ]

@@ -26,11 +26,11 @@ def draw(pipeline: Pipeline, prompt: str = "a red heart", seed: int = 7, **optio
 
 def test_the_picture_follows_the_formulas(pipeline: Pipeline) -> None:
     """Euler steps, guidance and un-normalisation written out by hand around the same graphs."""
-    c, u = pipeline.encode_text(["a red heart"]), pipeline.encode_text([""])
+    c, u = pipeline.conditions(["a red heart"]), pipeline.conditions([""])
     x = gaussian((1, 4, 8, 8), 7)
     for sigma, after in pairwise(flow_sigmas(4, 3.0)):
         t = np.full(1, 1000 * sigma, dtype=np.float32)
-        m_c, m_0 = pipeline.denoise(x, t, c.states, c.mask), pipeline.denoise(x, t, u.states, u.mask)
+        m_c, m_0 = pipeline.denoise(x, t, c), pipeline.denoise(x, t, u)
         x += np.float32(after - sigma) * (m_0 + np.float32(3.0) * (m_c - m_0))
     scale, shift = (np.reshape(values, (4, 1, 1)) for values in ([0.5, 1, 2, 1.5], [0, 0.1, 0.2, -0.1]))
     z = (x / scale + shift).astype(np.float32)

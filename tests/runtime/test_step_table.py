@@ -2,8 +2,11 @@
 
 import copy
 import json
+from dataclasses import replace
+from importlib.resources import files
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,9 @@ from fewstep.samplers import compile_table
 from fewstep.step_table import StepRow, StepTable
 
 NUMBER = st.floats(-100, 100)
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((files("fewstep") / "schema" / "step_table.schema.json").read_text())
+)
 
 
 @st.composite
@@ -42,6 +48,24 @@ def test_json_round_trip_is_the_identity(table: StepTable) -> None:
     again = StepTable.from_dict(json.loads(json.dumps(table.to_dict())))
     assert again == table
     assert hash(again) == hash(table)
+
+
+@given(tables(), tables())
+def test_tables_are_equal_if_their_numbers_are(table: StepTable, other: StepTable) -> None:
+    assert (table == other) == (table.to_dict() == other.to_dict())
+    changed = replace(table.rows[-1], timestep=table.rows[-1].timestep + 1)
+    assert replace(table, rows=(*table.rows[:-1], changed)) != table
+
+
+@given(tables(), st.data())
+def test_the_published_schema_takes_tables_and_refuses_wrong_fields(
+    table: StepTable, data: st.DataObject
+) -> None:
+    value: Any = json.loads(json.dumps(table.to_dict()))
+    SCHEMA.validate(value)
+    row = data.draw(st.sampled_from(value["rows"]))
+    row[data.draw(st.sampled_from(sorted(row)))] = data.draw(st.sampled_from(["1.0", None, True, {}]))
+    assert not SCHEMA.is_valid(value)
 
 
 @given(tables(), st.data())

@@ -15,7 +15,6 @@ from fewstep_distillation.recipe import FlowMatchingRecipe
 from fewstep_distillation.timesteps import sample_sigma
 from fewstep_distillation.zoo_facts import EXAMPLES, LICENCES, STYLES
 from fewstep_models.checkpoint import Checkpoint, CheckpointConfig, load_autoencoder
-from fewstep_models.sana import SanaDenoiser
 
 
 class FlowMatchingMethod:
@@ -25,7 +24,7 @@ class FlowMatchingMethod:
         self.recipe = recipe
         self.dataset = EmojiDataset(Path(recipe.run.data))
         self.autoencoder = load_autoencoder(Path(recipe.autoencoder))
-        self.module: nn.Module = SanaDenoiser(recipe.model)
+        self.module: nn.Module = recipe.model.build()
         self.latents: LatentBank
         self.text: TextBank
 
@@ -57,7 +56,6 @@ class FlowMatchingMethod:
     @torch.no_grad()
     def write(self, module: nn.Module, folder: Path) -> None:
         """A whole checkpoint (autoencoder, denoiser, model.json) and a sheet of 64 prompts."""
-        assert isinstance(module, SanaDenoiser)
         recipe = self.recipe
         config = CheckpointConfig(
             name=recipe.name,

@@ -22,7 +22,7 @@ def evaluate(
     steps: Annotated[int | None, typer.Option(help="Evaluations of the network.", show_default=False)] = None,
     guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="flow-euler or flow-dpm++2m.", show_default=False)
+        str | None, typer.Option(help="Such as flow-euler; see docs/samplers.md.", show_default=False)
     ] = None,
     variant: Annotated[str | None, typer.Option(help="Build of a bundle.", show_default=False)] = None,
     device: Annotated[str, typer.Option(help="For a checkpoint: cpu or cuda.")] = "cpu",

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from fewstep.guidance import TextStates, guide
+from fewstep.guidance import Conditions, GuidanceConfig, guide
 from fewstep.image import to_pil
 from fewstep.loop import Array, run
+from fewstep.manifest import TokenizerFile
 from fewstep.noise import gaussian
 from fewstep.pipeline import Pipeline
 from fewstep.samplers import compile_table
@@ -92,7 +93,8 @@ class TorchGenerator:
         self._denoiser = checkpoint.denoiser.to(self.device)
         self._decoder = checkpoint.autoencoder.to(self.device)
         self._text_encoder = (text_encoder or MiniLM.from_pretrained()).to(self.device)
-        self._tokenizer = Tokenizer(tokenizer or tokenizer_file(), self.config.max_length)
+        path = tokenizer or tokenizer_file()
+        self._tokenizer = Tokenizer.load(path, TokenizerFile(path.name, self.config.max_length))
         self._empty = self._encode([""])
 
     @property
@@ -122,8 +124,8 @@ class TorchGenerator:
 
     def _draw(self, prompts: Sequence[str], seed: int) -> Pictures:
         count = len(prompts)
-        empty = TextStates(self._empty.states.repeat(count, axis=0), self._empty.mask.repeat(count, axis=0))
-        model = guide(self._denoise, self._encode(prompts), empty, self._guidance, "batched")
+        empty = {name: array.repeat(count, axis=0) for name, array in self._empty.items()}
+        model = guide(self._denoise, self._encode(prompts), empty, GuidanceConfig(self._guidance))
 
         def noise(stream: int) -> Array:
             return np.stack([gaussian(self.latent_shape, seed + k, stream) for k in range(count)])
@@ -134,19 +136,19 @@ class TorchGenerator:
             images = self._decoder.decode(z)
         return _pictures(images.float().cpu().numpy())
 
-    def _denoise(self, latents: Array, timestep: Array, text_states: Array, text_mask: Array) -> Array:
-        inputs = (torch.from_numpy(x).to(self.device) for x in (latents, timestep, text_states, text_mask))
+    def _denoise(self, latents: Array, timestep: Array, conditions: Conditions) -> Array:
+        arrays = (latents, timestep, conditions["text_states"], conditions["text_mask"])
+        inputs = (torch.from_numpy(x).to(self.device) for x in arrays)
         with self._precision():
             velocity: Array = self._denoiser(*inputs).float().cpu().numpy()
         return velocity
 
     @torch.inference_mode()
-    def _encode(self, texts: Sequence[str]) -> TextStates:
-        ids, mask = self._tokenizer.encode(texts)
-        states = self._text_encoder(
-            torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
-        )
-        return TextStates(states.float().cpu().numpy(), mask)
+    def _encode(self, texts: Sequence[str]) -> Conditions:
+        tokens = self._tokenizer.encode(texts)
+        ids, mask = (torch.from_numpy(tokens[name]).to(self.device) for name in ("input_ids", "text_mask"))
+        states = self._text_encoder(ids, mask)
+        return {"text_states": states.float().cpu().numpy(), "text_mask": tokens["text_mask"]}
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from fewstep.manifest import TokenizerFile
 from fewstep.tokenizer import Tokenizer
 from fewstep_distillation.metrics.cache import Array, cached, digest
 from fewstep_models.minilm import MiniLM, tokenizer_file
@@ -28,7 +29,7 @@ class TextFeatures:
         self.device = torch.device(device)
         self._key = f"minilm {digest(model)} {self.device.type}"
         self._model = model.to(self.device)
-        self._tokenizer = Tokenizer(tokenizer, MAX_LENGTH)
+        self._tokenizer = Tokenizer.load(tokenizer, TokenizerFile(tokenizer.name, MAX_LENGTH))
 
     @classmethod
     def from_pretrained(
@@ -43,7 +44,8 @@ class TextFeatures:
 
     @torch.inference_mode()
     def _encode(self, texts: Sequence[str]) -> Array:
-        ids, mask = map(torch.from_numpy, self._tokenizer.encode(texts))
+        tokens = self._tokenizer.encode(texts)
+        ids, mask = (torch.from_numpy(tokens[name]) for name in ("input_ids", "text_mask"))
         lengths = mask.sum(1).int()
         order = lengths.argsort(
             stable=True

@@ -8,8 +8,31 @@ from fewstep.errors import FewstepError
 from fewstep_export.passes.clean_metadata import CLASS, SCOPE, class_of, scope_of
 
 FP16_MAX = 65504.0
+_LOWEST = float(np.finfo(np.float32).min)
 
-FP32_CLASSES = frozenset({"TimeEmbedding", "ChannelLayerNorm", "ChannelRMSNorm", "LinearAttention"})
+FP32_CLASSES = frozenset(
+    {
+        "ChannelLayerNorm",
+        "ChannelRMSNorm",
+        "GeneralisedLinearAttention",
+        "GroupNorm",
+        "HeadRMSNorm",
+        "KernelLinearAttention",
+        "LinearAttention",
+        "SSD",
+        "TimeEmbedding",
+        "TimestepEmbedder",
+        # of diffusers and transformers
+        "Gemma2RMSNorm",
+        "Gemma2RotaryEmbedding",
+        "GuidanceEmbedding",
+        "Qwen3RMSNorm",
+        "Qwen3RotaryEmbedding",
+        "RMSNorm",
+        "T5LayerNorm",
+        "Timesteps",
+    }
+)
 """Modules whose own arithmetic stays in FP32 (their linear layers and convolutions are modules of their own, in FP16): angles reach
 1000 where FP16 has a spacing of 0.5; squares of a norm overflow from 256 on; sums over all positions lose small terms."""
 
@@ -168,6 +191,8 @@ class _Casts:
 
 
 def _to_half(values: np.ndarray, name: str) -> np.ndarray:
+    """The values in FP16; what masks add to a score that shall not count becomes FP16's own lowest number."""
+    values = np.where(values <= _LOWEST, -FP16_MAX, values)
     largest = float(np.abs(values).max(initial=0.0))
     if not largest <= FP16_MAX:
         raise FewstepError(

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from fewstep.manifest import Component as ComponentRecord
 from fewstep.manifest import DType, TensorSpec, Variant, Verification
+from fewstep.network import Run
 from fewstep_export.activation_range import require_fp16_range
 from fewstep_export.components import Generator
 from fewstep_export.config import Precision
@@ -18,7 +19,7 @@ from fewstep_export.ort_format import convert_folder
 from fewstep_export.parity import FP16_TOLERANCE, FP32_TOLERANCE, Check, verify
 from fewstep_export.passes.emulate_fp16 import EmulateFp16
 from fewstep_export.passes.fp16 import ToFp16
-from fewstep_export.session import Run, runner
+from fewstep_export.session import runner
 
 _DTYPES: Mapping[int, DType] = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT32: "int32"}
 Begin = Callable[[str], None]
@@ -36,9 +37,9 @@ class Build:
     emulation: Mapping[str, Run]
 
 
-def stages(precisions: Sequence[Precision]) -> int:
+def stages(generator: Generator, precisions: Sequence[Precision]) -> int:
     """How often `build` calls `begin`."""
-    return 3 + ("fp16" in precisions) + ("fp32" in precisions)
+    return len(generator.components) + ("fp16" in precisions) + ("fp32" in precisions)
 
 
 def build(

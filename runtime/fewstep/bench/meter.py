@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from fewstep.guidance import TextStates
+from fewstep.guidance import Conditions
 from fewstep.noise import gaussian
 from fewstep.pipeline import Pipeline
 from fewstep.step_table import StepTable
@@ -80,14 +80,14 @@ def component_calls(pipeline: Pipeline, prompt: str) -> dict[tuple[str, int], Ca
     shape = pipeline.manifest.latent.shape
 
     @cache  # not before the text encoder's own first call
-    def text() -> TextStates:
-        return pipeline.encode_text([prompt])
+    def text() -> Conditions:
+        return pipeline.conditions([prompt])
 
     def inside(component: str) -> float:
         return pipeline.timings.calls[component][-1]
 
     def encode(k: int) -> float:
-        pipeline.encode_text([prompt])
+        pipeline.conditions([prompt])
         return inside("text_encoder")
 
     def denoise(batch: int) -> Callable[[int], float]:
@@ -95,8 +95,8 @@ def component_calls(pipeline: Pipeline, prompt: str) -> dict[tuple[str, int], Ca
         timestep = np.full(batch, 500.0, dtype=np.float32)
 
         def call(k: int) -> float:
-            states, mask = (np.repeat(array, batch, axis=0) for array in (text().states, text().mask))
-            pipeline.denoise(latents, timestep, states, mask)
+            conditions = {name: np.repeat(array, batch, axis=0) for name, array in text().items()}
+            pipeline.denoise(latents, timestep, conditions)
             return inside("denoiser")
 
         return call

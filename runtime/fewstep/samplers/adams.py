@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from fewstep.samplers.exponential import lagrange_weights
+from fewstep.samplers.frames import RHO, Frame
 from fewstep.samplers.node import Node
-from fewstep.samplers.straight import RHO, Frame
 from fewstep.samplers.tape import Solver, Tape, Value
 
 CONSTANT_WEIGHTS = (
@@ -25,7 +25,7 @@ def lms(order: int = 4, frame: Frame = RHO) -> Solver:
         history: list[tuple[float, Value]] = []
         for here, there in pairwise(nodes):
             z = frame.z(here)
-            history.insert(0, (z, frame.slope(*tape(frame.scale(here) * y, here))))
+            history.insert(0, (z, frame.evaluate(tape, y, here)))
             del history[order:]
             h = frame.z(there) - z
             integrals = [h ** (p + 1) / (p + 1) for p in range(len(history))]

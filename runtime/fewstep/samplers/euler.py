@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from fewstep.samplers.frames import RHO, Frame
 from fewstep.samplers.node import Node
 from fewstep.samplers.runge_kutta import ancestral_levels
-from fewstep.samplers.straight import RHO, Frame
 from fewstep.samplers.tape import Solver, Tape, Value
 
 
@@ -16,8 +16,7 @@ def euler(frame: Frame = RHO) -> Solver:
     def solve(tape: Tape, nodes: Sequence[Node]) -> Value:
         y = tape.initial / frame.scale(nodes[0])
         for here, there in pairwise(nodes):
-            slope = frame.slope(*tape(frame.scale(here) * y, here))
-            y = y + (frame.z(there) - frame.z(here)) * slope
+            y = y + (frame.z(there) - frame.z(here)) * frame.evaluate(tape, y, here)
         return frame.scale(nodes[-1]) * y
 
     return solve

@@ -50,7 +50,7 @@ class Multistep:
                 x = noise_step(x, history[:order], there, self.weights, self.rate)
                 if self.rate == 2:
                     grow = math.expm1(2 * (there.lam - here.lam))
-                    x = x + there.sigma * math.sqrt(grow) * tape.noise()
+                    x = x + there.sigma * math.sqrt(max(0.0, grow)) * tape.noise()
                 continue
             values = [(here, data)] if self.noise_form else history[:order]
             x = data_step(x, values, there, self.weights, 1.0 if self.noise_form else self.rate)
@@ -91,8 +91,10 @@ def noise_step(
 
 
 def noise_amount(here: Node, there: Node, rate: float) -> float:
-    """Sigma' sqrt(1 - q^(2 (r - 1))), the standard deviation of the noise of a step."""
-    return there.sigma * math.sqrt(1 - decay(here, there) ** (2 * (rate - 1))) if there.sigma else 0.0
+    """Sigma' sqrt(1 - q^(2 (r - 1))), the standard deviation of the noise of a step; 0 between equal levels."""
+    return (
+        there.sigma * math.sqrt(max(0.0, 1 - decay(here, there) ** (2 * (rate - 1)))) if there.sigma else 0.0
+    )
 
 
 def decay(here: Node, there: Node) -> float:

@@ -7,11 +7,12 @@ into E with the latents of the step.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fewstep.samplers.adams import mixed, transfer
 from fewstep.samplers.node import Node
 from fewstep.samplers.prediction import Prediction
-from fewstep.samplers.tape import Tape, Value
+from fewstep.samplers.tape import Solver, Tape, Value
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,15 @@ class PNDM:
     def _transfer(self, x: Value, m: Value, step: Evaluation) -> Value:
         _, _, c, d = self.prediction(step.here)
         return transfer(x, c * x + d * m, step.here, step.there)
+
+
+def plms(prediction: Prediction) -> Solver:
+    """PLMS on any nodes: one evaluation a step, and one more with which the first step is corrected. Order 2, four arrays."""
+
+    def solve(tape: Tape, nodes: Sequence[Node]) -> Value:
+        steps = [Evaluation(here, here, there) for here, there in pairwise(nodes)]
+        if len(steps) > 1:
+            steps.insert(1, Evaluation(nodes[1], nodes[0], nodes[1]))
+        return PNDM((), tuple(steps), prediction)(tape, nodes)
+
+    return solve

@@ -1,13 +1,13 @@
 """Runge-Kutta on the probability-flow ODE: Heun (EDM), DPM2 of k-diffusion, RK4, and the rho-RK methods of DEIS."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from fewstep.errors import FewstepError
+from fewstep.samplers.frames import RHO, Frame
 from fewstep.samplers.node import Node
-from fewstep.samplers.straight import RHO, Frame
 from fewstep.samplers.tape import Solver, Tape, Value
 
 At = Callable[[float], Node]
@@ -33,16 +33,6 @@ SSP_3 = Tableau((0, 1, 1 / 2), ((), (1,), (1 / 4, 1 / 4)), (1 / 6, 1 / 6, 2 / 3)
 CLASSICAL_4 = Tableau(
     (0, 1 / 2, 1 / 2, 1), ((), (1 / 2,), (0, 1 / 2), (0, 0, 1)), (1 / 6, 2 / 6, 2 / 6, 1 / 6)
 )
-TABLEAUS: Mapping[str, Tableau] = {
-    "heun2": HEUN_2,
-    "midpoint2": MIDPOINT_2,
-    "kutta3": KUTTA_3,
-    "ralston3": RALSTON_3,
-    "heun3": HEUN_3,
-    "vdh3": VAN_DER_HOUWEN_3,
-    "ssp3": SSP_3,
-    "rk4": CLASSICAL_4,
-}
 
 
 def runge_kutta(tableau: Tableau, at: At | None = None, frame: Frame = RHO) -> Solver:
@@ -51,14 +41,14 @@ def runge_kutta(tableau: Tableau, at: At | None = None, frame: Frame = RHO) -> S
     Args:
         tableau: the method.
         at: gives the nodes of inner stages; not needed where every stage is at an end of the step.
-        frame: the variable of the ODE; `straight.FLOW` for schedules with alpha = 0.
+        frame: the variable of the ODE; `frames.FLOW` for schedules with alpha = 0.
     """
 
     def solve(tape: Tape, nodes: Sequence[Node]) -> Value:
         y = tape.initial / frame.scale(nodes[0])
         for here, there in pairwise(nodes):
             h = frame.z(there) - frame.z(here)
-            slopes = [_slope(tape, y, here, frame)]
+            slopes = [frame.evaluate(tape, y, here)]
             if there.sigma == 0 and 1 in tableau.c:
                 y = y + h * slopes[0]
                 continue
@@ -66,16 +56,12 @@ def runge_kutta(tableau: Tableau, at: At | None = None, frame: Frame = RHO) -> S
                 stage = y
                 for weight, slope in zip(line, slopes, strict=True):
                     stage = stage + h * weight * slope
-                slopes.append(_slope(tape, stage, _stage(here, there, c, at, frame), frame))
+                slopes.append(frame.evaluate(tape, stage, _stage(here, there, c, at, frame)))
             for weight, slope in zip(tableau.b, slopes, strict=True):
                 y = y + h * weight * slope
         return frame.scale(nodes[-1]) * y
 
     return solve
-
-
-def _slope(tape: Tape, y: Value, node: Node, frame: Frame) -> Value:
-    return frame.slope(*tape(frame.scale(node) * y, node))
 
 
 def _stage(here: Node, there: Node, c: float, at: At | None, frame: Frame) -> Node:

@@ -61,6 +61,7 @@ class SASolver:
         h = there.lam - here.lam
         if not math.isfinite(h):
             return there.alpha * values[0][1] + there.sigma * noise
+        values = [(node, value) for node, value in values if math.isfinite(node.lam)]
         weights = exact([node.lam - here.lam for node, _ in values], h, rate)
         if len(values) == 2:  # h^2 / 2 for the kernel-weighted first moment, over the distance of the nodes
             change = rate * (h**2 / 2 - moments(h, rate, 2)[1] / rate)

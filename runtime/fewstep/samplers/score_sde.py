@@ -1,6 +1,7 @@
 """Score-SDE samplers (Song et al. 2021b) on the continuous variance-preserving and exploding SDEs.
 
-The score is -E / sigma. h > 0 is the step in time, backwards; beta = beta(t).
+The score is -E / sigma. h > 0 is the step in time, backwards; beta = beta(t). The probability-flow ODE, with half the score
+and no noise, is solved by Euler's method or any Runge-Kutta method in `frames.vp_time`.
 """
 
 import math
@@ -60,26 +61,14 @@ def reverse_diffusion_vp(beta: Beta) -> Solver:
 
 
 def reverse_diffusion_ve(tape: Tape, nodes: Sequence[Node]) -> Value:
-    """VE: x' = x - ((sigma^2 - sigma'^2) / sigma) E + sqrt(sigma^2 - sigma'^2) n (eq. 47). Weak order 1."""
+    """VE: x' = x - ((sigma^2 - sigma'^2) / sigma) E + sqrt(sigma^2 - sigma'^2) n (eq. 47). Weak order 1.
+
+    Written as D + (sigma'^2 / sigma) E, which does not cancel where sigma' is far below sigma.
+    """
     x = tape.initial
     for i, (here, there) in enumerate(pairwise(nodes)):
-        _, noise = tape(x, here)
-        variance = here.sigma**2 - there.sigma**2
-        x = x - variance / here.sigma * noise
+        data, noise = tape(x, here)
+        x = data + there.sigma**2 / here.sigma * noise
         if i < len(nodes) - 2:
-            x = x + math.sqrt(variance) * tape.noise()
+            x = x + math.sqrt(here.sigma**2 - there.sigma**2) * tape.noise()
     return x
-
-
-def probability_flow_euler(beta: Beta) -> Solver:
-    """VP: x' = (1 + beta h / 2) x - (beta h / 2 sigma) E, half the score and no noise. Order 1."""
-
-    def solve(tape: Tape, nodes: Sequence[Node]) -> Value:
-        x = tape.initial
-        for here, there in pairwise(nodes):
-            _, noise = tape(x, here)
-            b = beta(here.timestep) * (here.timestep - there.timestep)
-            x = (1 + b / 2) * x - b / (2 * here.sigma) * noise
-        return x
-
-    return solve

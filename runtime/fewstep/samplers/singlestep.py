@@ -42,7 +42,7 @@ class Singlestep:
     def __call__(self, tape: Tape, nodes: Sequence[Node]) -> Value:
         """The final latents; see `fewstep.samplers.tape`."""
         x, base = tape.initial, 0
-        for size in self.plan(len(nodes) - 1, nodes[-1].sigma == 0):
+        for size in self._sizes(nodes):
             anchor = x
             values: list[tuple[Node, Value]] = []
             for stage in range(size):
@@ -50,7 +50,7 @@ class Singlestep:
                 data, noise = tape(x, here)
                 values.append((here, noise if self.noise_form else data))
                 first = nodes[base]
-                if self.noise_form and math.isfinite(there.lam):
+                if self.noise_form and math.isfinite(first.lam) and math.isfinite(there.lam):
                     x = noise_step(anchor, values, there, self._weights)
                 elif self.noise_form:
                     x = data_step(x, [(here, data)], there, exact, 1.0)
@@ -60,6 +60,13 @@ class Singlestep:
                     x = x + amount * tape.noise()
             base += size
         return x
+
+    def _sizes(self, nodes: Sequence[Node]) -> Sequence[int]:
+        """The plan, after a step of order 1 where the run begins at alpha = 0, an infinite lambda."""
+        steps, clean, infinite = len(nodes) - 1, nodes[-1].sigma == 0, nodes[0].alpha == 0
+        if not infinite:
+            return self.plan(steps, clean)
+        return [1, *self.plan(steps - 1, clean)] if steps > 1 else [1]
 
     def _weights(self, nodes: Sequence[float], h: float, rate: float) -> list[float]:
         if len(nodes) == 3 and self.compat == "diffusers" and self.second is not exact:

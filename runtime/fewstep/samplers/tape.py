@@ -23,8 +23,10 @@ from fewstep.step_table import Matrix, StepRow, StepTable
 Value = npt.NDArray[np.float64]
 """What a sampler computes with: coefficients on (initial latents, m_0, n_0, m_1, n_1, ...)."""
 _WINDOW = 20  # forecasts looked at; a Runge-Kutta warm-up of PNDM is the longest memory, 13 evaluations
-_INDEPENDENT = 1e-9  # of a unit vector; rounding leaves 1e-13, the closest real forecasts of 1000 steps 1e-6
-_ROUNDING = 1e-13
+_INDEPENDENT = (
+    1e-11  # of a unit vector; rounding leaves at most 1e-12, real forecasts are 1e-10 apart and more
+)
+_ROUNDING = 1e-14  # of the latents; a coefficient that is smaller is nothing
 
 
 class Tape:
@@ -84,12 +86,7 @@ def compile_solver(
     """
     if len(nodes) < 2:
         raise FewstepError(f"expected at least 2 noise levels, found {len(nodes)}; give first and last level")
-    with np.errstate(all="ignore"):  # what is not finite is refused below, by name
-        count = Tape(prediction, 0)
-        solver(count, nodes)
-        tape = Tape(prediction, len(count.latents))
-        last = solver(tape, nodes)
-    latents = np.stack([*tape.latents, last])
+    tape, latents = _recorded(solver, nodes, prediction)
     if not np.isfinite(latents).all():
         raise FewstepError(
             f"expected finite coefficients, found NaN or infinity, from {names[0]} at these noise levels; "
@@ -98,6 +95,22 @@ def compile_solver(
     rows = _rows(tape, _realise(latents))
     scale = nodes[0].sigma if initial_scale is None else initial_scale
     return StepTable(names[0], names[1], scale, rows)
+
+
+def _recorded(solver: Solver, nodes: Sequence[Node], prediction: Prediction) -> tuple[Tape, Value]:
+    """The tape after the sampler ran on it, and x_0 .. x_N (N + 1, 1 + 2 N); NaN where its formulas divide by 0."""
+    with np.errstate(all="ignore"):
+        try:
+            count = Tape(prediction, 0)
+            solver(count, nodes)
+            tape = Tape(prediction, len(count.latents))
+            last = solver(tape, nodes)
+        except (
+            ArithmeticError,
+            ValueError,
+        ):  # of floats: two equal levels, a root or a logarithm of a negative number
+            return count, np.full(1, np.nan)
+    return tape, np.stack([*tape.latents, last])
 
 
 Step = tuple[Value, Value, Value]
@@ -111,7 +124,7 @@ def _realise(latents: Value) -> list[Step]:
     for i in range(len(latents) - 1):
         known = 1 + 2 * i  # columns before evaluation i
         forecasts = latents[i + 1 : i + 1 + _WINDOW, : known + 2]
-        chosen = _independent(forecasts)
+        chosen = _independent(forecasts, np.linalg.norm(latents[i + 1 : i + 1 + _WINDOW], axis=1))
         new = forecasts[chosen]
         state = _express(new[:, :known], i + 1 + chosen, latents[kept, :known], kept)
         steps.append((state, new[:, known], new[:, known + 1]))
@@ -119,21 +132,25 @@ def _realise(latents: Value) -> list[Step]:
     return steps
 
 
-def _independent(rows: Value) -> npt.NDArray[np.intp]:
-    """The indices of the first rows that are no combination of rows before them; row 0 always counts."""
+def _independent(rows: Value, sizes: Value) -> npt.NDArray[np.intp]:
+    """The indices of the first rows that are no combination of rows before them; row 0 always counts.
+
+    `sizes` are the norms of the whole latents, of which the rows are a part: what is below their rounding is nothing.
+    """
     basis: list[Value] = []
     chosen = []
-    for index, row in enumerate(rows):
+    for index, (row, size) in enumerate(zip(rows, sizes, strict=True)):
         norm = float(np.linalg.norm(row))
         rest = row / norm if norm else row
         for _ in range(2):  # twice is enough (Kahan) against rounding
             for direction in basis:
                 rest = rest - (direction @ rest) * direction
-        size = float(np.linalg.norm(rest))
-        if index == 0 or size > _INDEPENDENT:
+        left = float(np.linalg.norm(rest))
+        new = left > _INDEPENDENT and left * norm > _ROUNDING * size
+        if index == 0 or new:
             chosen.append(index)
-        if size > _INDEPENDENT:
-            basis.append(rest / size)
+        if new:
+            basis.append(rest / left)
     return np.array(chosen)
 
 

@@ -11,7 +11,9 @@ from fewstep_distillation.methods.flow_matching import FlowMatchingMethod
 from fewstep_distillation.recipe import FlowMatchingRecipe, RunConfig
 from fewstep_distillation.train import train
 from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
+from fewstep_models.backbones import BackboneConfig
 from fewstep_models.checkpoint import Checkpoint, save_autoencoder
+from fewstep_models.diffussm import DiffuSSMConfig
 from fewstep_models.sana import SanaConfig
 
 pytestmark = pytest.mark.slow
@@ -50,7 +52,9 @@ def test_batches_are_normalised_noised_and_sometimes_without_text(recipe: FlowMa
     assert 16 < empty < 48
 
 
-def test_training_writes_a_checkpoint_that_loads(recipe: FlowMatchingRecipe) -> None:
-    checkpoint = Checkpoint.load(train(recipe))
+@pytest.mark.parametrize("model", [SanaConfig(width=64, depth=1), DiffuSSMConfig(width=64, depth=1)])
+def test_training_writes_a_checkpoint_that_loads(recipe: FlowMatchingRecipe, model: BackboneConfig) -> None:
+    checkpoint = Checkpoint.load(train(dataclasses.replace(recipe, model=model)))
     assert checkpoint.config.styles
+    assert checkpoint.config.denoiser == model
     assert (Path(recipe.run.output) / "samples.png").is_file()

@@ -143,19 +143,21 @@ def judges(image_features: ImageFeatures, text_encoder: MiniLM, tokenizer: Path)
 def checkpoint() -> Checkpoint:
     """A checkpoint with random weights, in the output layers too, so that prompt and noise matter."""
     torch.manual_seed(3)
+    denoiser = SanaDenoiser(
+        SanaConfig(latent_channels=4, size=8, width=64, depth=2, text_dim=32, time_dim=32)
+    )
     config = CheckpointConfig(
         name="tiny",
         autoencoder=AutoencoderConfig(
             latent_channels=4, widths=(8, 16, 32), encoder_blocks=(1, 1, 1), decoder_blocks=(1, 1, 1)
         ),
-        denoiser=SanaConfig(latent_channels=4, size=8, width=64, depth=2, text_dim=32, time_dim=32),
+        denoiser=denoiser.config,
         latent=LatentStatistics((0.5, 1.0, 2.0, 1.5), (0.0, 0.1, 0.2, -0.1)),
         sampling=SamplingDefaults(shift=3.0, steps=3, guidance=3.0),
         image_size=SIZE,
         max_length=16,
         examples=("red circle", "blue square"),
     )
-    denoiser = SanaDenoiser(config.denoiser)
     torch.nn.init.normal_(denoiser.proj_out.weight, std=0.1)
     for name, weight in denoiser.named_parameters():
         if "cross_attention.to_out" in name:

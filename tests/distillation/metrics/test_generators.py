@@ -6,7 +6,7 @@ import torch
 
 from fewstep.pipeline import Pipeline
 from fewstep_distillation.metrics.generators import BundleGenerator, TorchGenerator, checkpoint_table
-from fewstep_export.components import build_generator
+from fewstep_export.checkpoints.native import build_native
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export_generator
 from fewstep_models.checkpoint import Checkpoint
@@ -30,7 +30,7 @@ def test_a_bundle_draws_what_its_checkpoint_draws(
     tokenizer: Path,
     tmp_path: Path,
 ) -> None:
-    source = build_generator(checkpoint, "0" * 64, text_encoder, tokenizer)
+    source = build_native(checkpoint, "0" * 64, text_encoder, tokenizer)
     bundle = export_generator(source, ExportConfig("tiny", tmp_path / "tiny.fewstep", precisions=("fp32",)))
     pipeline = Pipeline(bundle)
     by_bundle = BundleGenerator(pipeline, pipeline.bundle.step_table(), 3.0)

@@ -7,20 +7,19 @@ import onnxruntime
 import pytest
 
 from fewstep.fused import Step, run_fused
-from fewstep.guidance import TextStates, guide
+from fewstep.guidance import Conditions, GuidanceConfig, guide
 from fewstep.loop import run
 from fewstep.manifest import Latent
 from fewstep.noise import gaussian
 from fewstep.samplers import compile_table
 from fewstep.step_table import StepTable
-from fewstep_export.components import Generator
 from fewstep_export.loop_forms.fused_step import FusedStepConfig, fused_step
 from fewstep_export.loop_forms.unrolled import unrolled
 from fewstep_export.onnx_export import Graphs, to_bytes
 from fewstep_export.session import runner
 
 Array = npt.NDArray[np.float32]
-BATCH, SHAPE = 2, (4, 8, 8)
+BATCH, SHAPE, TEXT_DIM = 2, (4, 8, 8), 32
 LATENT = Latent((4, 8, 8), (0.5, 1.0, 2.0, 1.5), (0.0, 0.1, 0.2, -0.1))
 TABLES = {
     "dpm++2m": compile_table("flow-dpm++2m", 4, 3.0),
@@ -32,14 +31,17 @@ ROUNDING = 2e-5  # of a latent's largest value: engines may fuse a product and a
 
 
 @pytest.fixture(scope="module")
-def texts(tiny: Generator) -> tuple[TextStates, TextStates]:
+def texts() -> tuple[Conditions, Conditions]:
     """A conditional and an unconditional batch of text states."""
     rng = np.random.default_rng(0)
-    dim = tiny.config.denoiser.text_dim
-    states = rng.standard_normal((2 * BATCH, 8, dim)).astype(np.float32)
+    states = rng.standard_normal((2 * BATCH, 8, TEXT_DIM)).astype(np.float32)
     mask = np.ones((2 * BATCH, 8), dtype=np.float32)
     mask[:, 6:] = 0
-    return TextStates(states[:BATCH], mask[:BATCH]), TextStates(states[BATCH:], mask[BATCH:])
+    first, second = slice(BATCH), slice(BATCH, None)
+    return (
+        {"text_states": states[first], "text_mask": mask[first]},
+        {"text_states": states[second], "text_mask": mask[second]},
+    )
 
 
 def noise(stream: int) -> Array:
@@ -47,30 +49,28 @@ def noise(stream: int) -> Array:
     return np.stack([gaussian(SHAPE, seed, stream) for seed in range(BATCH)])
 
 
-def host(graphs: Graphs, table: StepTable, texts: tuple[TextStates, TextStates], scale: float) -> Array:
+def host(graphs: Graphs, table: StepTable, texts: tuple[Conditions, Conditions], scale: float) -> Array:
     """The latents by the runtime's loop."""
     session = runner(graphs["denoiser"].model)
 
-    def denoise(x: Array, t: Array, states: Array, mask: Array) -> Array:
-        return session({"latents": x, "timestep": t, "text_states": states, "text_mask": mask})
+    def denoise(x: Array, t: Array, conditions: Conditions) -> Array:
+        return session({"latents": x, "timestep": t, **conditions})["velocity"]
 
-    model = guide(denoise, texts[0], None if scale == 1.0 else texts[1], scale, "batched")
+    model = guide(denoise, texts[0], None if scale == 1.0 else texts[1], GuidanceConfig(scale))
     *_, (_, latents) = run(table, noise, model)
     return latents
 
 
-def feeds(texts: tuple[TextStates, TextStates], guided: bool) -> dict[str, Array]:
+def feeds(texts: tuple[Conditions, Conditions], guided: bool) -> dict[str, Array]:
     """The text inputs of a graph."""
-    found = {"text_states": texts[0].states, "text_mask": texts[0].mask}
-    return found | (
-        {"negative_text_states": texts[1].states, "negative_text_mask": texts[1].mask} if guided else {}
-    )
+    negative = {f"negative_{name}": value for name, value in texts[1].items()}
+    return {**texts[0], **(negative if guided else {})}
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 @pytest.mark.parametrize("name", TABLES)
 def test_the_fused_step_gives_the_latents_of_the_host_loop(
-    graphs: Graphs, texts: tuple[TextStates, TextStates], name: str, scale: float
+    graphs: Graphs, texts: tuple[Conditions, Conditions], name: str, scale: float
 ) -> None:
     table, guided = TABLES[name], scale != 1.0
     config = FusedStepConfig(3, stochastic=True, guided=guided)  # more than some of these tables need
@@ -84,7 +84,7 @@ def test_the_fused_step_gives_the_latents_of_the_host_loop(
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 @pytest.mark.parametrize("name", TABLES)
 def test_the_unrolled_graph_gives_the_pixels_of_the_host_loop(
-    graphs: Graphs, texts: tuple[TextStates, TextStates], name: str, scale: float
+    graphs: Graphs, texts: tuple[Conditions, Conditions], name: str, scale: float
 ) -> None:
     table, guided = TABLES[name], scale != 1.0
     model = unrolled(graphs["denoiser"].model, graphs["decoder"].model, table, LATENT, guided)
@@ -92,11 +92,11 @@ def test_the_unrolled_graph_gives_the_pixels_of_the_host_loop(
         f"noise_{i}": noise(i) for i in range(len(table.rows) + 1) if i == 0 or any(table.rows[i - 1].noise)
     }
     guidance = {"guidance": np.array([scale], dtype=np.float32)} if guided else {}
-    found = runner(model)({**drawn, **guidance, **feeds(texts, guided)})
+    found = runner(model)({**drawn, **guidance, **feeds(texts, guided)})["image"]
     latents = host(graphs, table, texts, scale)
     scale_c, shift_c = (np.array(v, dtype=np.float32)[:, None, None] for v in (LATENT.scale, LATENT.shift))
     z = latents / scale_c + shift_c
-    expected = runner(graphs["decoder"].model)({"latents": z})
+    expected = runner(graphs["decoder"].model)({"latents": z})["image"]
     assert np.abs(found - expected).max() <= 1e-4
 
 

@@ -1,15 +1,11 @@
 """Samplers that k-diffusion defined, run by its own code: same denoiser, same levels, same noise.
 
-Only its file of samplers is loaded, with empty modules for what it imports and these samplers do not use; the package
-itself asks for training tools. Install it as `pip install --no-deps k-diffusion==0.1.1.post1`.
+Only its file of samplers is loaded; the package itself asks for training tools.
 """
 
-import importlib.util
 import itertools
-import sys
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,41 +16,36 @@ from fewstep.samplers import adams, dpm_solver_pp, euler, prediction, runge_kutt
 from fewstep.samplers.node import Node
 from fewstep.samplers.tape import Solver, compile_solver
 
+pytestmark = pytest.mark.slow  # the package is no dependency of ours
 STD = 0.3
 SIGMAS = [14.6, 8.0, 4.4, 2.5, 1.4, 0.8, 0.45, 0.2, 0.08]
 CLEAN = [*SIGMAS, 0.0]
 
 
-def module(name: str, **names: object) -> types.ModuleType:
-    made = types.ModuleType(name)
-    vars(made).update(names)
-    return made
-
-
 @pytest.fixture
-def reference(monkeypatch: pytest.MonkeyPatch) -> Any:
-    spec = importlib.util.find_spec("k_diffusion")  # finds, does not import
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("needs k-diffusion: pip install --no-deps k-diffusion==0.1.1.post1")
-    folder = Path(spec.submodule_search_locations[0])
-    utils = module("k_diffusion.utils", append_dims=lambda x, n: x[(...,) + (None,) * (n - x.ndim)])
-    for made in (
-        module("scipy.integrate"),
-        module("torchdiffeq", odeint=None),
-        module("torchsde"),
-        module("k_diffusion", __path__=[str(folder)], utils=utils),
-        utils,
-    ):
-        if importlib.util.find_spec(made.__name__) is None or made.__name__.startswith("k_diffusion"):
-            monkeypatch.setitem(sys.modules, made.__name__, made)
-    monkeypatch.delitem(sys.modules, "k_diffusion.sampling", raising=False)
-    return importlib.import_module("k_diffusion.sampling")
+def reference(load_alone: Any) -> Any:
+    def append_dims(x: torch.Tensor, n: int) -> torch.Tensor:
+        return x[(...,) + (None,) * (n - x.ndim)]
+
+    utils = types.SimpleNamespace(append_dims=append_dims)
+    stand_ins: dict[str, dict[str, object]] = {
+        "torchdiffeq": {"odeint": None},
+        "torchsde": {},
+        "k_diffusion": {"utils": utils},
+    }
+    return load_alone("k_diffusion.sampling", stand_ins)
 
 
 def denoise(x: Any, sigma: float, tanh: Callable[[Any], Any]) -> Any:
     """The exact denoiser of half N(-1, 0.3^2), half N(1, 0.3^2)."""
     variance = STD**2 + sigma**2
     return (STD**2 * x + sigma**2 * tanh(x / variance)) / variance
+
+
+def middles(eta: float) -> list[Node]:
+    """Stages at the geometric mean of a level and the one that is stepped down to."""
+    pairs = itertools.pairwise(SIGMAS)
+    return [Node(1.0, (a * runge_kutta.ancestral_levels(a, b, eta)[0]) ** 0.5) for a, b in pairs]
 
 
 CASES: list[tuple[str, Solver, list[float], dict[str, Any]]] = [
@@ -66,16 +57,11 @@ CASES: list[tuple[str, Solver, list[float], dict[str, Any]]] = [
     ("sample_dpmpp_2m", dpm_solver_pp.multistep(2), SIGMAS, {}),
     ("sample_dpmpp_2m_sde", dpm_solver_pp.sde(2), CLEAN, {"solver_type": "midpoint"}),
     ("sample_dpmpp_2m_sde", dpm_solver_pp.sde(2, "exact"), CLEAN, {"solver_type": "heun"}),
-    (
-        "sample_dpm_2",
-        runge_kutta.dpm2([Node(1.0, (a * b) ** 0.5) for a, b in itertools.pairwise(SIGMAS)]),
-        CLEAN,
-        {},
-    ),
+    ("sample_dpm_2", runge_kutta.dpm2(middles(eta=0.0)), CLEAN, {}),
+    ("sample_dpm_2_ancestral", runge_kutta.dpm2(middles(eta=1.0), eta=1.0), CLEAN, {}),
 ]
 
 
-@pytest.mark.slow  # the package is no dependency of ours
 @pytest.mark.parametrize(("name", "solver", "sigmas", "settings"), CASES)
 def test_k_diffusion_ends_where_the_table_does(
     name: str, solver: Solver, sigmas: list[float], settings: dict[str, Any], reference: Any

@@ -34,7 +34,7 @@ def configs(draw: st.DrawFn) -> tuple[dict[str, Any], int]:
         )
         config["prediction_type"] = draw(st.sampled_from(["epsilon", "v_prediction"]))
         config["timestep_spacing"] = draw(st.sampled_from(["linspace", "leading", "trailing"]))
-        config["skip_prk_steps"] = True
+        config["skip_prk_steps"] = draw(st.booleans())
     if name.startswith(("DPMSolver", "DEIS", "UniPC", "SASolver", "Euler", "Heun", "KDPM2", "LMS")) and draw(
         st.booleans()
     ):
@@ -56,12 +56,13 @@ def configs(draw: st.DrawFn) -> tuple[dict[str, Any], int]:
             }
     if name.startswith("FlowMatch"):
         config["shift"] = draw(st.floats(0.5, 8.0))
-    steps = draw(st.integers(1, 60))
+    warm_up = name == "PNDMScheduler" and not config["skip_prk_steps"]
+    steps = draw(st.integers(4 if warm_up else 1, 60))
     return config, min(steps, STEPS_TOTAL.get(name, 60))  # fmt: skip
 
 
 @given(configs(), st.sampled_from(["diffusers", None]))
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_every_table_is_finite_minimal_and_survives_json(
     drawn: tuple[dict[str, Any], int], compat: Any
 ) -> None:
@@ -69,13 +70,16 @@ def test_every_table_is_finite_minimal_and_survives_json(
     table = from_diffusers(config, steps, Options(compat=compat))
     assert len(table.rows) >= steps or config["timestep_spacing"] == "trailing"
     assert StepTable.from_dict(json.loads(json.dumps(table.to_dict()))) == table
-    assert table.buffers == hankel_rank(table)
+    assert hankel_rank(table, 1e-8) <= table.buffers <= hankel_rank(table, 1e-13)
     assert all(row.input_scale > 0 for row in table.rows)
     assert len(table.explain().splitlines()) == len(table.rows) + 1
 
 
-def hankel_rank(table: StepTable) -> int:
-    """The largest rank of the map from what happened before a row to the latents after it, by singular values."""
+def hankel_rank(table: StepTable, least: float) -> int:
+    """The largest rank of the map from what happened before a row to the latents after it.
+
+    Singular values count above `least` of the largest. Rounding leaves 1e-14, and real ones go down to 1e-10.
+    """
     n = len(table.rows)
     state, latents = np.eye(1, 1 + 2 * n), []
     for i, row in enumerate(table.rows):
@@ -84,13 +88,13 @@ def hankel_rank(table: StepTable) -> int:
         if row.noise:
             state[:, 2 + 2 * i] += row.noise
         latents.append(state[0].copy())
-    return max([1, *(_rank(np.array(latents)[i - 1 :, : 1 + 2 * i]) for i in range(1, n))])
+    return max([1, *(_rank(np.array(latents)[i - 1 :, : 1 + 2 * i], least) for i in range(1, n))])
 
 
-def _rank(block: Array) -> int:
+def _rank(block: Array, least: float) -> int:
     norms = np.linalg.norm(block, axis=1, keepdims=True)
     values = np.linalg.svd(block / np.where(norms == 0, 1, norms), compute_uv=False)
-    return int((values > 1e-9 * values[0]).sum())
+    return int((values > least * values[0]).sum())
 
 
 SD = {"_class_name": "DDIMScheduler", "clip_sample": False}
@@ -113,7 +117,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (SD | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}, "predicts epsilon, found 0"),
     (
         {"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True},
-        "expected a value of mu, .* give Options",
+        "expected the size of the picture, .* give Options.tokens",
     ),
     ({"_class_name": "FlowMatchLCMScheduler", "scale_factors": [0.5, 1]}, "'scale_factors': None, found"),
     (

@@ -15,7 +15,7 @@ from fewstep.samplers import compile_solver, prediction, runge_kutta
 from fewstep.samplers.exponential import lagrange_weights, moments
 from fewstep.samplers.node import Node
 from fewstep.samplers.schedules import beta, edm, flow, sigmas, trigflow
-from fewstep.samplers.schedules.spacing import Floats, spaced, spaced_open
+from fewstep.samplers.schedules.spacing import spaced, spaced_open
 
 
 @given(st.floats(1e-6, 1 - 1e-6), st.floats(0.2, 5), st.floats(0.2, 5))
@@ -40,22 +40,21 @@ def test_levels_fall_from_the_largest_to_the_smallest(
         levels(4, 0.0, 1.0)
 
 
-def cumulated(betas: Floats) -> Floats:
-    return np.cumprod(1 - betas, dtype=np.float64)
-
-
 def test_a_rescaled_schedule_has_no_signal_at_its_end() -> None:
-    betas = beta.scaled_linear_betas(0.00085, 0.012, 1000)
-    before, after = (
-        np.cumprod(1 - betas),
-        np.cumprod(1 - beta.rescale_zero_terminal_snr(betas), dtype=np.float64),
-    )
+    before = np.cumprod(1 - beta.scaled_linear_betas(0.00085, 0.012, 1000), dtype=np.float64)
+    after = beta.rescale_zero_terminal_snr(before)
     assert after[-1] == 0
     assert after[0] == pytest.approx(before[0], rel=1e-14)
     node = beta.DiscreteLevels(after).at_alpha_bar(999)
     assert (node.alpha, node.sigma, node.lam) == (0.0, 1.0, -math.inf)
     with pytest.raises(FewstepError, match="expected a signal-to-noise ratio above 0"):
         prediction.epsilon(node)
+
+
+def test_a_shifted_schedule_has_its_signal_to_noise_ratio_divided() -> None:
+    before = np.cumprod(1 - beta.linear_betas(1e-4, 0.02, 1000), dtype=np.float64)
+    after = beta.shift_snr(before, 4.0)
+    np.testing.assert_allclose(after / (1 - after), before / (1 - before) / 4, rtol=1e-11)
 
 
 def test_the_cosine_schedule_follows_its_formula() -> None:
@@ -88,6 +87,7 @@ def test_spacings() -> None:
 def test_the_shift_of_a_resolution_goes_through_the_points_of_flux() -> None:
     assert flow.resolution_shift(256) == pytest.approx(math.exp(0.5))
     assert flow.resolution_shift(4096) == pytest.approx(math.exp(1.15))
+    assert flow.resolution_mu(8192, (256, 0.5), (8192, 0.9)) == pytest.approx(0.9)
     assert flow.shifted(0.5, 3.0) == 0.75
 
 

@@ -10,9 +10,11 @@ options gives the exact method instead. The differences, and where they are made
   nothing and the run does not end at 0 (`grids.with_last`);
 - FlowMatchEuler and its kin shift the smallest sigma twice, so that 4 steps end ..., 0.009, 0 (`flow.flow_levels`);
 - DDIM and PNDM step from t to t - T // N, which need not be the next timestep (`discrete`);
-- DDPM adds noise in its last step unless that is at t = 0 (`discrete.ddpm`).
+- DDPM adds noise in its last step unless that is at t = 0 (`discrete.ddpm_table`);
+- SDE-DPM-Solver++ 2M of CogVideoX goes to t - T // N as DDIM does, and is of first order where that is below 0 (`cogvideox`).
 
-Where diffusers gives NaN (UniPC "bh1" that ends at 0) the table has the limit.
+Where diffusers gives NaN (UniPC "bh1" that ends at 0) the table has the limit, or is refused if there is none. One step of EDM on
+exponential sigmas begins at the largest one; diffusers begins at the smallest, from which nothing can be drawn.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,8 +22,9 @@ from pathlib import Path
 
 from fewstep.errors import FewstepError
 from fewstep.records import load_json
-from fewstep.samplers.diffusers import discrete, dpm, edm, exploding, few_step, flow
-from fewstep.samplers.diffusers.config import Config, Options
+from fewstep.samplers.diffusers import cogvideox, discrete, dpm, edm, exploding, few_step, flow, wuerstchen
+from fewstep.samplers.diffusers.config import Config
+from fewstep.samplers.diffusers.options import Options
 from fewstep.step_table import StepTable
 
 __all__ = ["BUILDERS", "Options", "from_diffusers"]
@@ -29,8 +32,13 @@ __all__ = ["BUILDERS", "Options", "from_diffusers"]
 Builder = Callable[[Config, int, Options], StepTable]
 BUILDERS: Mapping[str, Builder] = {
     "CMStochasticIterativeScheduler": edm.consistency_table,
+    "CogVideoXDDIMScheduler": cogvideox.ddim_table,
+    "CogVideoXDPMScheduler": cogvideox.dpm_table,
+    "DDIMParallelScheduler": discrete.ddim_table,
     "DDIMScheduler": discrete.ddim_table,
+    "DDPMParallelScheduler": discrete.ddpm_table,
     "DDPMScheduler": discrete.ddpm_table,
+    "DDPMWuerstchenScheduler": wuerstchen.table,
     "DEISMultistepScheduler": dpm.deis_table,
     "DPMSolverMultistepScheduler": dpm.multistep_table,
     "DPMSolverSinglestepScheduler": dpm.singlestep_table,
@@ -54,18 +62,56 @@ BUILDERS: Mapping[str, Builder] = {
     "TCDScheduler": few_step.tcd_table,
     "UniPCMultistepScheduler": dpm.unipc_table,
 }
+_RESPACING = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+_EXPLODING = ("rescale_betas_zero_snr", "final_sigmas_type", "interpolation_type")
+_NOT_READ: Mapping[str, tuple[str, ...]] = {
+    "DEISMultistepScheduler": ("rescale_betas_zero_snr", "lambda_min_clipped"),
+    "DPMSolverSinglestepScheduler": ("rescale_betas_zero_snr", "steps_offset"),
+    "EulerAncestralDiscreteScheduler": ("final_sigmas_type", "interpolation_type", *_RESPACING),
+    "FlowMatchHeunDiscreteScheduler": (
+        "invert_sigmas",
+        "shift_terminal",
+        "use_dynamic_shifting",
+        *_RESPACING,
+    ),
+    "HeunDiscreteScheduler": _EXPLODING,
+    "KDPM2AncestralDiscreteScheduler": _EXPLODING,
+    "KDPM2DiscreteScheduler": _EXPLODING,
+    "LMSDiscreteScheduler": _EXPLODING,
+    "LTXEulerAncestralRFScheduler": (
+        "shift",
+        "invert_sigmas",
+        "shift_terminal",
+        "use_dynamic_shifting",
+        *_RESPACING,
+    ),
+    "PNDMScheduler": ("rescale_betas_zero_snr",),
+    "SASolverScheduler": ("rescale_betas_zero_snr", "lambda_min_clipped", "use_dynamic_shifting"),
+}
+"""Fields that a scheduler does not have. Its file may hold them all the same, from the scheduler that was there before."""
+_TOKENS = "it samples tokens, not latents"
+_BACKWARDS = "it runs from pictures to noise"
 _REFUSED: Mapping[str, str] = {
-    "AmusedScheduler": "it samples tokens, not latents",
+    "AmusedScheduler": _TOKENS,
+    "BlockRefinementScheduler": _TOKENS,
+    "ConsistencyDecoderScheduler": "it decodes latents; use the decoder's own loop",
     "CosineDPMSolverMultistepScheduler": "its noise comes from a Brownian tree; use EDMDPMSolverMultistepScheduler",
-    "DDIMInverseScheduler": "it runs from pictures to noise",
-    "DDPMWuerstchenScheduler": "its levels depend on the input; use DDIMScheduler with explicit levels",
-    "DPMSolverMultistepInverseScheduler": "it runs from pictures to noise",
+    "DDIMInverseScheduler": _BACKWARDS,
+    "DiscreteDDIMScheduler": _TOKENS,
+    "DPMSolverMultistepInverseScheduler": _BACKWARDS,
     "DPMSolverSDEScheduler": "its noise comes from a Brownian tree; use DPMSolverMultistepScheduler with "
     "algorithm_type sde-dpmsolver++",
+    "EntropyBoundScheduler": _TOKENS,
+    "FlowMapEulerDiscreteScheduler": "its network is told where the step ends as well; use FlowMatchEulerDiscreteScheduler",
+    "HeliosDMDScheduler": "its latents grow in size; use FlowMatchLCMScheduler",
+    "HeliosScheduler": "its latents grow in size; use UniPCMultistepScheduler with use_flow_sigmas",
+    "KarrasVeScheduler": "its noise level rises within a step; use HeunDiscreteScheduler",
+    "RePaintScheduler": "it goes back and forth in time; use DDPMScheduler, and a mask of fewstep.loop.Edit",
     "ScoreSdeVeScheduler": "its corrector's step size depends on the latents; use "
     "fewstep.samplers.score_sde.reverse_diffusion_ve",
-    "UnCLIPScheduler": "its variance is learned; use DDPMScheduler with variance_type fixed_small",
-    "VQDiffusionScheduler": "it samples tokens, not latents",
+    "ScoreSdeVpScheduler": "it has no timesteps of a checkpoint; use fewstep.samplers.score_sde.euler_maruyama",
+    "UnCLIPScheduler": "its variance is learned, or its pictures are clipped; use DDPMScheduler with variance_type fixed_small",
+    "VQDiffusionScheduler": _TOKENS,
 }
 
 
@@ -85,11 +131,15 @@ def from_diffusers(
             value that no table can be made of; the message says what to change.
     """
     values = config if isinstance(config, Mapping) else _read(Path(config))
-    name = values.get("_class_name")
-    if not isinstance(name, str) or name not in BUILDERS:
-        reason = _REFUSED.get(str(name), f"known are {', '.join(BUILDERS)}")
+    name = str(values.get("_class_name")).removeprefix(
+        "Flax"
+    )  # the same schedulers, as diffusers reads them too
+    if name not in BUILDERS:
+        reason = _REFUSED.get(name, f"known are {', '.join(BUILDERS)}")
         raise FewstepError(f"expected a scheduler that a step table can hold, found '{name}': {reason}")
-    return BUILDERS[name](Config(name, values), steps, options or Options())
+    known = Config(name, {key: value for key, value in values.items() if key not in _NOT_READ.get(name, ())})
+    known.refuse("guidance_rescale", 0.0, 0.0, "it divides by the standard deviation of the network's output")
+    return BUILDERS[name](known, steps, options or Options())
 
 
 def _read(path: Path) -> Mapping[str, object]:

@@ -1,8 +1,6 @@
 """A scheduler's configuration, read with the defaults of its class, and what is refused in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -11,27 +9,6 @@ from fewstep.samplers import prediction
 from fewstep.samplers.prediction import Prediction
 from fewstep.samplers.schedules import beta
 from fewstep.samplers.schedules.spacing import Floats, Spacing
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a pipeline gives to `set_timesteps` and `step`.
-
-    Args:
-        eta: of DDIM (0 by default), or gamma of TCD (0.3 by default).
-        churn: `s_churn` of Euler.
-        mu: of dynamic shifting, where the configuration asks for it: the shift is e^mu.
-        sigmas: explicit levels before the shift, without the last 0, for flow matching; few-step students need them.
-        times: explicit times of TrigFlow, the last one included.
-        compat: "diffusers" for what it computes, None for the exact methods.
-    """
-
-    eta: float | None = None
-    churn: float = 0.0
-    mu: float | None = None
-    sigmas: tuple[float, ...] | None = None
-    times: tuple[float, ...] | None = None
-    compat: Literal["diffusers"] | None = "diffusers"
 
 
 class Config:
@@ -130,18 +107,30 @@ class Config:
         return prediction.PREDICTIONS[names[found]], names[found]
 
     def schedule(
-        self, start: float = 0.0001, end: float = 0.02, kind: str = "linear", tiny: bool = False
+        self,
+        start: float = 0.0001,
+        end: float = 0.02,
+        kind: str = "linear",
+        tiny: bool = False,
+        shift: float = 1.0,
     ) -> beta.DiscreteLevels:
-        """The discrete schedule; `tiny` makes the abar of a zero-terminal-SNR schedule end at 2^-24, not at 0."""
+        """The discrete schedule.
+
+        Args:
+            start: of the betas where the configuration has none.
+            end: of the betas.
+            kind: `beta_schedule`.
+            tiny: let the abar of a zero-terminal-SNR schedule end at 2^-24 rather than at 0.
+            shift: what the signal-to-noise ratio is divided by.
+        """
         betas = self.numbers("trained_betas")
         if betas is None:
             betas = self._betas(start, end, self.text("beta_schedule", kind))
-        rescaled = self.flag("rescale_betas_zero_snr")
-        if rescaled:
-            betas = beta.rescale_zero_terminal_snr(betas)
-        cumulated: Floats = np.cumprod(1 - betas, dtype=np.float64)
-        if rescaled and tiny:
-            cumulated[-1] = 2.0**-24
+        cumulated = beta.shift_snr(np.cumprod(1 - betas, dtype=np.float64), shift)
+        if self.flag("rescale_betas_zero_snr"):
+            cumulated = beta.rescale_zero_terminal_snr(cumulated)
+            if tiny:
+                cumulated[-1] = 2.0**-24
         return beta.DiscreteLevels(cumulated)
 
     def _betas(self, start: float, end: float, kind: str) -> Floats:

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
+from fewstep.errors import FewstepError
 from fewstep.samplers import adams, ddim, ddpm, pndm
-from fewstep.samplers.diffusers.config import Config, Options
+from fewstep.samplers.diffusers.config import Config
+from fewstep.samplers.diffusers.options import Options
 from fewstep.samplers.node import Node
 from fewstep.samplers.prediction import velocity
 from fewstep.samplers.schedules.beta import DiscreteLevels
@@ -20,16 +22,21 @@ def ddim_table(config: Config, steps: int, options: Options) -> StepTable:
     """DDIM: each step goes from t to t - T // N, or with compat None to the next timestep."""
     config.refuse_thresholding()
     config.refuse_clipping(default=True)
-    schedule = config.schedule()
+    pairs = levels(config, config.schedule(), steps, options)
+    solver = ddim.ddim_from(pairs, options.eta or 0.0)
+    prediction, name = config.prediction()
+    return compile_solver(solver, [pairs[0][0], pairs[-1][1]], prediction, (config.name, name), 1.0)
+
+
+def levels(config: Config, schedule: DiscreteLevels, steps: int, options: Options) -> list[tuple[Node, Node]]:
+    """Pairs (where the network is asked, where the step ends) of DDIM and of the schedulers of CogVideoX."""
     timesteps = _timesteps(config, steps)
     final = _CLEAN if config.flag("set_alpha_to_one", True) else schedule.at_alpha_bar(0)
     here = [schedule.at_alpha_bar(int(t)) for t in timesteps]
     there = [*here[1:], final]
     if options.compat:
         there = [_level(schedule, int(t) - config.total // steps, final) for t in timesteps]
-    solver = ddim.ddim_from(list(zip(here, there, strict=True)), options.eta or 0.0)
-    prediction, name = config.prediction()
-    return compile_solver(solver, [*here, there[-1]], prediction, (config.name, name), 1.0)
+    return list(zip(here, there, strict=True))
 
 
 def ddpm_table(config: Config, steps: int, options: Options) -> StepTable:
@@ -61,6 +68,11 @@ def pndm_table(config: Config, steps: int, options: Options) -> StepTable:
             schedule.at_alpha_bar(asked), schedule.at_alpha_bar(here), _level(schedule, there, final)
         )
 
+    if steps < 4 and not config.flag("skip_prk_steps"):
+        raise FewstepError(
+            f"expected at least 4 steps, which the Runge-Kutta warm-up takes, found {steps}, for {config.name}; set "
+            "'skip_prk_steps' to true"
+        )
     if config.flag("skip_prk_steps"):
         asked = [*grid[:1], *grid[1:2], *grid[1:]]
         plms = [evaluation(t, t, t - size) for t in asked]

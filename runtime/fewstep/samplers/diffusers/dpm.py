@@ -4,8 +4,9 @@ import numpy as np
 
 from fewstep.errors import FewstepError
 from fewstep.samplers import deis, dpm_solver, dpm_solver_pp, sa_solver
-from fewstep.samplers.diffusers.config import Config, Options
-from fewstep.samplers.diffusers.grids import Grid, dpm_grid, final_level, respaced, with_last
+from fewstep.samplers.diffusers.config import Config
+from fewstep.samplers.diffusers.grids import Grid, dpm_grid, final_level, respaced, timestep_shift, with_last
+from fewstep.samplers.diffusers.options import Options
 from fewstep.samplers.dpm_solver_pp import SECOND, Second
 from fewstep.samplers.multistep import Multistep
 from fewstep.samplers.prediction import Prediction
@@ -143,7 +144,7 @@ def _unipc_grid(config: Config, steps: int, options: Options, schedule: Discrete
         timesteps = spaced_open(config.spacing, config.total, steps, config.integer("steps_offset", 0))
         return Grid(np.interp(timesteps, np.arange(len(rhos)), rhos), timesteps)
     u = np.array(options.sigmas) if options.sigmas else np.linspace(1, 1 / config.total, steps + 1)[:-1]
-    shift = float(np.exp(options.mu)) if options.mu is not None else config.number("flow_shift", 1.0)
+    shift = timestep_shift(config, "flow_shift", options)
     levels = shift * u / (1 + (shift - 1) * u)
     if terminal := config.optional_number("shift_terminal"):
         levels = 1 - (1 - levels) / ((1 - levels[-1]) / (1 - terminal))

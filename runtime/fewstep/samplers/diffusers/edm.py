@@ -6,8 +6,9 @@ import numpy as np
 
 from fewstep.errors import FewstepError
 from fewstep.samplers import consistency, euler
-from fewstep.samplers.diffusers.config import Config, Options
+from fewstep.samplers.diffusers.config import Config
 from fewstep.samplers.diffusers.dpm import multistep_solver
+from fewstep.samplers.diffusers.options import Options
 from fewstep.samplers.node import Node
 from fewstep.samplers.prediction import Prediction, edm
 from fewstep.samplers.prediction import consistency as consistency_model

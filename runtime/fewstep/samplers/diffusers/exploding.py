@@ -7,8 +7,9 @@ import numpy as np
 
 from fewstep.errors import FewstepError
 from fewstep.samplers import adams, euler, runge_kutta
-from fewstep.samplers.diffusers.config import Config, Options
+from fewstep.samplers.diffusers.config import Config
 from fewstep.samplers.diffusers.grids import respaced
+from fewstep.samplers.diffusers.options import Options
 from fewstep.samplers.node import Node
 from fewstep.samplers.schedules.beta import DiscreteLevels
 from fewstep.samplers.schedules.sigmas import exponential_sigmas
@@ -76,14 +77,11 @@ def _dpm2(config: Config, steps: int, eta: float) -> StepTable:
 
 
 def _nodes(config: Config, steps: int, schedule: DiscreteLevels, rounded: bool = False) -> list[Node]:
-    rhos, ends = schedule.rhos, (config.optional_number("sigma_min"), config.optional_number("sigma_max"))
+    rhos = schedule.rhos
     timesteps = spaced(config.spacing, config.total, steps, config.integer("steps_offset", 0))
     levels = np.interp(timesteps, np.arange(len(rhos)), rhos)
     last = float(rhos[0]) if config.text("final_sigmas_type", "zero") == "sigma_min" else 0.0
-    smallest, largest = (
-        float(level) if end is None else end for end, level in zip(ends, levels[[-1, 0]], strict=True)
-    )
-    respace = respaced(config, len(levels), smallest, largest)
+    respace = respaced(config, len(levels), float(levels[-1]), float(levels[0]))
     if respace is not None:
         levels = respace
         timesteps = np.array([schedule.timestep_of(float(level)) for level in levels])

@@ -6,7 +6,8 @@ import numpy as np
 
 from fewstep.errors import FewstepError
 from fewstep.samplers import consistency
-from fewstep.samplers.diffusers.config import Config, Options
+from fewstep.samplers.diffusers.config import Config
+from fewstep.samplers.diffusers.options import Options
 from fewstep.samplers.node import Node
 from fewstep.samplers.prediction import trigflow, with_boundary
 from fewstep.samplers.schedules.beta import DiscreteLevels

@@ -1,13 +1,12 @@
 """Flow-matching schedulers: Euler, Heun, LCM and the ancestral Euler of LTX."""
 
-import math
-
 import numpy as np
 
 from fewstep.errors import FewstepError
-from fewstep.samplers import consistency, euler, runge_kutta, straight
-from fewstep.samplers.diffusers.config import Config, Options
-from fewstep.samplers.diffusers.grids import respaced
+from fewstep.samplers import consistency, euler, frames, runge_kutta
+from fewstep.samplers.diffusers.config import Config
+from fewstep.samplers.diffusers.grids import respaced, timestep_shift
+from fewstep.samplers.diffusers.options import Options
 from fewstep.samplers.node import Node
 from fewstep.samplers.prediction import flow
 from fewstep.samplers.schedules.spacing import Floats
@@ -17,13 +16,13 @@ from fewstep.step_table import StepTable
 
 def euler_table(config: Config, steps: int, options: Options) -> StepTable:
     """Flow-Euler, or with stochastic_sampling the same grid by adding noise again."""
-    solver = consistency.renoise if config.flag("stochastic_sampling") else euler.euler(straight.FLOW)
+    solver = consistency.renoise if config.flag("stochastic_sampling") else euler.euler(frames.FLOW)
     return _table(config, solver, steps, options)
 
 
 def heun_table(config: Config, steps: int, options: Options) -> StepTable:
     """Heun on the flow; the last step is Euler's."""
-    return _table(config, runge_kutta.runge_kutta(runge_kutta.HEUN_2, frame=straight.FLOW), steps, options)
+    return _table(config, runge_kutta.runge_kutta(runge_kutta.HEUN_2, frame=frames.FLOW), steps, options)
 
 
 def lcm_table(config: Config, steps: int, options: Options) -> StepTable:
@@ -52,20 +51,10 @@ def flow_levels(config: Config, steps: int, options: Options) -> Floats:
     those of SD3.
     """
     config.refuse("invert_sigmas", False, False, "levels would rise")
-    dynamic, shift = config.flag("use_dynamic_shifting"), config.number("shift", 1.0)
-    if dynamic and options.mu is None:
-        raise FewstepError(
-            f"expected a value of mu, as 'use_dynamic_shifting' is set, found none, for {config.name}; give "
-            "Options(mu=...), such as the log of fewstep.samplers.schedules.flow.resolution_shift"
-        )
-    levels = _unshifted(config, steps, options, 1.0 if dynamic else shift)
-    if dynamic:
-        assert options.mu is not None
-        linear = config.text("time_shift_type", "exponential") == "linear"
-        shift = options.mu if linear else math.exp(options.mu)
-        levels = shift / (shift + (1 / levels - 1))
-    else:
-        levels = shift * levels / (1 + (shift - 1) * levels)
+    shift = timestep_shift(config, "shift", options)
+    twice = 1.0 if config.flag("use_dynamic_shifting") else shift
+    levels = _unshifted(config, steps, options, twice)
+    levels = shift * levels / (1 + (shift - 1) * levels)
     if terminal := config.optional_number("shift_terminal"):
         levels = 1 - (1 - levels) / ((1 - levels[-1]) / (1 - terminal))
     chosen = respaced(config, len(levels), float(levels[-1]), float(levels[0]))

@@ -1,14 +1,17 @@
 """The levels of the DPM-Solver family of diffusers: rho = sigma / alpha of the schedule, respaced, or flow sigmas."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from fewstep.errors import FewstepError
-from fewstep.samplers.diffusers.config import Config, Options
+from fewstep.samplers.diffusers.config import Config
+from fewstep.samplers.diffusers.options import Options
 from fewstep.samplers.node import Node
 from fewstep.samplers.schedules.beta import DiscreteLevels
+from fewstep.samplers.schedules.flow import resolution_mu
 from fewstep.samplers.schedules.sigmas import beta_sigmas, exponential_sigmas, karras_sigmas
 from fewstep.samplers.schedules.spacing import Floats, spaced_open
 
@@ -49,7 +52,42 @@ def respaced(config: Config, steps: int, smallest: float, largest: float, lu: bo
         raise FewstepError(
             f"expected one spacing of the sigmas, found {len(chosen)}, in {config.name}; set one of them"
         )
-    return chosen[0](steps, smallest, largest) if chosen else None
+    low, high = config.optional_number("sigma_min"), config.optional_number("sigma_max")
+    ends = smallest if low is None else low, largest if high is None else high
+    return chosen[0](steps, *ends) if chosen else None
+
+
+def timestep_shift(config: Config, key: str, options: Options) -> float:
+    """The shift of flow levels in that field, or with use_dynamic_shifting that of the picture's size.
+
+    Raises:
+        FewstepError: dynamic shifting, and the options give neither the number of tokens nor mu.
+    """
+    if not config.flag("use_dynamic_shifting"):
+        return config.number(key, 1.0)
+    kind = config.text("time_shift_type", "exponential")
+    if kind not in ("exponential", "linear"):
+        raise FewstepError(
+            f"expected exponential or linear, found '{kind}', in field 'time_shift_type' of {config.name}"
+        )
+    mu = _mu(config, options, kind)
+    return mu if kind == "linear" else math.exp(mu)
+
+
+def _mu(config: Config, options: Options, kind: str) -> float:
+    """As the pipelines of Flux and its kin compute it, linear in the tokens, or CogView4's, by the root of their number."""
+    if options.mu is not None:
+        return options.mu
+    if options.tokens is None:
+        raise FewstepError(
+            f"expected the size of the picture, as 'use_dynamic_shifting' is set, found none, for {config.name}; give "
+            "Options(tokens=...), the number of latent patches that the network sees"
+        )
+    few = config.integer("base_image_seq_len", 256), config.number("base_shift", 0.5)
+    many = config.integer("max_image_seq_len", 4096), config.number("max_shift", 1.15)
+    if kind == "linear":
+        return few[1] + many[1] * math.sqrt(options.tokens / few[0])
+    return resolution_mu(options.tokens, few, many)
 
 
 def dpm_grid(
@@ -66,7 +104,7 @@ def dpm_grid(
             timesteps = timesteps.round()
         return Grid(levels, timesteps, respaced=True)
     if config.flag("use_flow_sigmas"):
-        shift = float(np.exp(options.mu)) if options.mu is not None else config.number("flow_shift", 1.0)
+        shift = timestep_shift(config, "flow_shift", options)
         u = 1 - np.linspace(1, 1 / config.total, steps + 1)
         levels = np.flip(shift * u / (1 + (shift - 1) * u))[:-1]
         return Grid(levels, levels * config.total, flow=True, respaced=True)

@@ -1,7 +1,7 @@
 """Discrete variance-preserving schedules: x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps, abar_t = prod_{s<=t} (1 - beta_s)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,13 +40,17 @@ def betas_of(alpha_bar: Callable[[float], float], count: int) -> Floats:
     )
 
 
-def rescale_zero_terminal_snr(betas: Floats) -> Floats:
-    """Betas whose last abar is 0, with sqrt(abar) shifted and scaled (Lin et al. 2023, algorithm 1)."""
-    root = np.sqrt(np.cumprod(1 - betas))
-    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-    square = root**2
-    rescaled: Floats = 1 - np.concatenate([square[:1], square[1:] / square[:-1]])
+def rescale_zero_terminal_snr(alphas_cumprod: Floats) -> Floats:
+    """The schedule with sqrt(abar) shifted and scaled so that the last abar is 0 (Lin et al. 2023, algorithm 1)."""
+    root = np.sqrt(alphas_cumprod)
+    rescaled: Floats = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
     return rescaled
+
+
+def shift_snr(alphas_cumprod: Floats, scale: float) -> Floats:
+    """The schedule with signal-to-noise ratio abar / (1 - abar) divided by `scale` (CogView3, Zheng et al. 2024)."""
+    shifted: Floats = alphas_cumprod / (scale + (1 - scale) * alphas_cumprod)
+    return shifted
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +65,14 @@ class DiscreteLevels:
     exploding: bool = False
 
     def __post_init__(self) -> None:
-        if not (np.diff(self.alphas_cumprod) < 0).all():
+        # The last one may lie above its neighbour: diffusers puts 2^-24 there in place of 0.
+        if not (np.diff(self.alphas_cumprod[:-1]) < 0).all():
             raise FewstepError("expected alphas_cumprod that fall, found others; check the betas")
+
+    @classmethod
+    def of(cls, betas: Floats, exploding: bool = False) -> "DiscreteLevels":
+        """The schedule of betas (T,)."""
+        return cls(np.cumprod(1 - betas, dtype=np.float64), exploding)
 
     @property
     def rhos(self) -> Floats:
@@ -71,9 +81,19 @@ class DiscreteLevels:
             rhos: Floats = np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
         return rhos
 
+    def at_timesteps(self, timesteps: Iterable[float]) -> list[Node]:
+        """The nodes at falling timesteps, and after them the clean picture."""
+        return [*(self.at_timestep(float(t)) for t in timesteps), self.at_rho(0.0, 0.0)]
+
+    def at_rhos(self, rhos: Iterable[float]) -> list[Node]:
+        """The nodes at falling noise-to-signal ratios, and after them the clean picture."""
+        return [*(self.at_rho(float(rho)) for rho in rhos), self.at_rho(0.0, 0.0)]
+
     def at_timestep(self, timestep: float) -> Node:
         """The node at a timestep; between two of them rho is interpolated linearly, as diffusers does."""
         rho = float(np.interp(timestep, np.arange(len(self.alphas_cumprod)), self.rhos))
+        if math.isinf(rho) and not self.exploding:
+            return self.at_alpha_bar(math.ceil(timestep))
         return self.at_rho(rho, timestep)
 
     def at_rho(self, rho: float, timestep: float | None = None) -> Node:
@@ -91,8 +111,11 @@ class DiscreteLevels:
 
     def timestep_of(self, rho: float) -> float:
         """The (fractional) timestep of a noise-to-signal ratio, linear in log rho, cut at both ends."""
-        logs = np.log(self.rhos)
-        return float(np.interp(math.log(max(rho, 1e-10)), logs, np.arange(len(logs))))
+        logs, log = np.log(self.rhos), math.log(max(rho, 1e-10))
+        below = np.flatnonzero(logs <= log)
+        low = min(int(below[-1]) if len(below) else 0, len(logs) - 2)
+        part = (log - logs[low]) / (logs[low + 1] - logs[low])
+        return float(low + min(max(part, 0.0), 1.0))
 
 
 def continuous_vp(beta_min: float = 0.1, beta_max: float = 20.0) -> Callable[[float], float]:

@@ -31,12 +31,19 @@ def flow_sigmas(steps: int, shift: float = 1.0) -> tuple[float, ...]:
     return tuple(shifted((steps - i) / steps, shift) for i in range(steps + 1))
 
 
+def resolution_mu(
+    tokens: int, few: tuple[int, float] = (256, 0.5), many: tuple[int, float] = (4096, 1.15)
+) -> float:
+    """The mu of Flux, linear in the number of image tokens through the two (tokens, mu) given; its shift is e^mu."""
+    slope = (many[1] - few[1]) / (many[0] - few[0])
+    return few[1] + slope * (tokens - few[0])
+
+
 def resolution_shift(
     tokens: int, few: tuple[int, float] = (256, 0.5), many: tuple[int, float] = (4096, 1.15)
 ) -> float:
-    """The shift e^mu of Flux with mu linear in the number of image tokens, through the two (tokens, mu) given."""
-    slope = (many[1] - few[1]) / (many[0] - few[0])
-    return math.exp(few[1] + slope * (tokens - few[0]))
+    """The shift of a resolution, e^mu with `resolution_mu`."""
+    return math.exp(resolution_mu(tokens, few, many))
 
 
 def flow_nodes(sigmas: Sequence[float], timesteps: Sequence[float] | None = None) -> list[Node]:

@@ -1,0 +1,119 @@
+"""A saved Core ML package, evaluated on any machine.
+
+"exact" computes in float64 and tells whether the program is right; "fp16" rounds every value to the type that the program declares,
+with float32 inside an operator, as a device with wide accumulators does. Neither says anything about speed or placement.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewstep.errors import FewstepError
+from fewstep.network import Feeds, Run
+from fewstep_export.components import Array
+from fewstep_export.coreml.evaluation import OPERATORS
+from fewstep_export.coreml.package import Literal as Stored
+from fewstep_export.coreml.package import Operation, Package, TensorType, read_package
+
+Mode = Literal["exact", "fp16"]
+_FLOATS = ("fp16", "fp32", "fp64")
+
+
+class Evaluator:
+    """Runs the function "main" of a package.
+
+    Raises:
+        FewstepError: the package is damaged.
+    """
+
+    def __init__(self, path: Path, mode: Mode = "exact") -> None:
+        self._path = path
+        self._package = read_package(path)
+        self._mode = mode
+
+    def __call__(self, feeds: Feeds) -> dict[str, Array]:
+        """The outputs by name, float32.
+
+        Raises:
+            FewstepError: the program holds an unknown operator, or a value has another shape than the program declares.
+        """
+        package = self._package
+        values: dict[str, Any] = {
+            name: self._typed(torch.from_numpy(np.array(feeds[name])), kind, name)
+            for name, kind in package.inputs.items()
+        }
+        uses = _uses(package)
+        with torch.inference_mode():
+            for operation in package.operations:
+                values |= self._run(operation, values)
+                for name in _names(operation):
+                    uses[name] -= 1
+                    if not uses[name]:
+                        del values[name]
+        return {name: values[name].numpy().astype(np.float32) for name in package.outputs}
+
+    def _run(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
+        if operation.operator not in OPERATORS:
+            raise FewstepError(
+                f"expected a known operator, found {operation.operator}, in {self._path}; add it to coreml/evaluation"
+            )
+        arguments = {name: self._argument(value, values) for name, value in operation.arguments.items()}
+        result = OPERATORS[operation.operator](arguments)
+        results = result if isinstance(result, list) else [result]
+        pairs = zip(operation.outputs.items(), results, strict=True)
+        return {name: self._typed(value, kind, name) for (name, kind), value in pairs}
+
+    def _argument(self, argument: Any, values: Mapping[str, Any]) -> Any:
+        if isinstance(argument, list):
+            return [self._argument(item, values) for item in argument]
+        if not isinstance(argument, Stored):
+            return values[argument]
+        if isinstance(argument.value, str):
+            return argument.value
+        return self._typed(torch.from_numpy(np.array(argument.value)), argument.type, "a literal")
+
+    def _typed(self, value: Tensor | str, kind: TensorType, name: str) -> Tensor | str:
+        """The value as the program declares it, in the arithmetic of the mode."""
+        if isinstance(value, str):
+            return value
+        if tuple(value.shape) != kind.shape:
+            raise FewstepError(
+                f"expected shape {kind.shape}, found {tuple(value.shape)}, at {name} in {self._path}; export the bundle again"
+            )
+        if kind.dtype not in _FLOATS:
+            return value.to(torch.bool if kind.dtype == "bool" else torch.int32)
+        if self._mode == "exact":
+            return value.double()
+        return value.half().float() if kind.dtype == "fp16" else value.float()
+
+
+def by_rows(run: Run, batch: int = 1) -> Run:
+    """Evaluates any number of rows with a package of a fixed batch; the rows must be a multiple of it."""
+
+    def evaluate(feeds: Feeds) -> dict[str, Array]:
+        rows = len(next(iter(feeds.values())))
+        parts = [
+            run({name: value[i : i + batch] for name, value in feeds.items()}) for i in range(0, rows, batch)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    return evaluate
+
+
+def _uses(package: Package) -> Counter[str]:
+    """How often each value is used, outputs of the program once more."""
+    names = [name for operation in package.operations for name in _names(operation)]
+    return Counter([*names, *package.outputs])
+
+
+def _names(operation: Operation) -> list[str]:
+    """The values that an operation uses."""
+    flat: list[Any] = []
+    for argument in operation.arguments.values():
+        flat.extend(argument if isinstance(argument, list) else [argument])
+    return [argument for argument in flat if isinstance(argument, str)]

@@ -1,0 +1,56 @@
+"""Weights that are stored in fewer bits."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewstep_export.coreml.evaluation.layout import integers
+from fewstep_export.coreml.weight_file import unpack
+
+Arguments = Mapping[str, Any]
+
+
+def _affine(a: Arguments) -> Tensor:
+    """iOS 16: a scale and a zero point, for all or for each place along an axis."""
+    data = a["quantized_data"]
+    shape = [-1 if i == int(a["axis"]) else 1 for i in range(data.ndim)]
+    scale, zero = (p.reshape(shape) if p.ndim else p for p in (a["scale"], a["zero_point"]))
+    return (data.to(scale) - zero.to(scale)) * scale
+
+
+def _lut(a: Arguments) -> Tensor:
+    """iOS 16: bytes packed with indices into one palette. iOS 18: an index a weight, a palette a block of weights."""
+    indices, palette = a["indices"], a["lut"]
+    if "shape" in a:
+        shape = integers(a["shape"])
+        width = int(math.log2(palette.numel()))
+        packed = indices.to(torch.uint8).numpy().tobytes()
+        return palette[torch.from_numpy(unpack(packed, f"uint{width}", math.prod(shape))).long()].reshape(shape)
+    for axis, size in enumerate(indices.shape):
+        palette = palette.repeat_interleave(size // palette.shape[axis], axis)
+    return torch.gather(palette.squeeze(-1), -1, indices.long()[..., None]).squeeze(-1)
+
+
+def _blockwise(a: Arguments) -> Tensor:
+    """iOS 18: a scale and an offset a block."""
+    data = a["data"]
+    scale, offset = (_repeat(a[name], data) if name in a else None for name in ("scale", "offset"))
+    assert scale is not None
+    return (data.to(scale) - (0 if offset is None else offset.to(scale))) * scale
+
+
+def _repeat(parameter: Tensor, data: Tensor) -> Tensor:
+    """A parameter of each block at each of its places."""
+    for axis, size in enumerate(data.shape):
+        parameter = parameter.repeat_interleave(size // parameter.shape[axis], axis)
+    return parameter
+
+
+OPERATORS: Mapping[str, Callable[[Arguments], Tensor]] = {
+    "constexpr_affine_dequantize": _affine,
+    "constexpr_blockwise_shift_scale": _blockwise,
+    "constexpr_lut_to_dense": _lut,
+}

@@ -1,0 +1,135 @@
+"""A saved .mlpackage as a list of operations, read with the format's own protocol buffers and nothing of the converter."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from coremltools.proto import Model_pb2
+
+from fewstep.errors import FewstepError
+from fewstep_export.components import Array
+from fewstep_export.coreml.weight_file import DTYPES, PACKED, WeightFile, unpack
+
+_TYPES = {
+    **{1: "bool", 2: "string", 10: "fp16", 11: "fp32", 12: "fp64", 13: "bf16"},
+    **{21: "int8", 22: "int16", 23: "int32", 24: "int64", 25: "int4"},
+    **{31: "uint8", 32: "uint16", 33: "uint32", 34: "uint64"},
+    **{35: "uint4", 36: "uint2", 37: "uint1", 38: "uint6", 39: "uint3"},
+}  # by MIL.proto's DataType
+LISTS = frozenset({"values"})
+"""Arguments that are lists of tensors, even with one element."""
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """What the program declares of a value: its type in MIL's words and its shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A value that stands in the program or its weight file; texts are str."""
+
+    type: TensorType
+    value: Array | str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A step of the program; an argument is the name of an earlier value, a literal, or a list of those."""
+
+    operator: str
+    arguments: Mapping[str, Any]
+    outputs: Mapping[str, TensorType]
+
+
+@dataclass(frozen=True)
+class Package:
+    """The program of a package, whose weights are mapped into memory.
+
+    Attributes:
+        opset: the operators' version, "CoreML7" for iOS 17 and "CoreML8" for iOS 18.
+        inputs, operations, outputs: of the function "main".
+    """
+
+    opset: str
+    inputs: Mapping[str, TensorType]
+    operations: Sequence[Operation]
+    outputs: tuple[str, ...]
+
+
+def read_package(path: Path) -> Package:
+    """Reads a folder NAME.mlpackage.
+
+    Raises:
+        FewstepError: a file is missing or damaged.
+    """
+    try:
+        manifest = json.loads((path / "Manifest.json").read_text(encoding="utf-8"))
+        root = path / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
+        model = Model_pb2.Model.FromString(root.read_bytes())
+    except (OSError, ValueError, KeyError) as error:
+        raise FewstepError(
+            f"expected a Core ML package, found {error}, in {path}; export the bundle again"
+        ) from error
+    function = model.mlProgram.functions["main"]
+    block = function.block_specializations[function.opset]
+    reader = _Reader(root.parent)
+    return Package(
+        opset=function.opset,
+        inputs={value.name: _type(value.type) for value in function.inputs},
+        operations=[reader.operation(operation) for operation in block.operations],
+        outputs=tuple(block.outputs),
+    )
+
+
+class _Reader:
+    """Turns messages into operations; each weight file is opened once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, WeightFile] = {}
+
+    def operation(self, message: Any) -> Operation:
+        arguments = {name: self._argument(name, argument) for name, argument in message.inputs.items()}
+        constants = {name: self._literal(value) for name, value in message.attributes.items() if name != "name"}
+        outputs = {value.name: _type(value.type) for value in message.outputs}
+        return Operation(message.type, {**arguments, **constants}, outputs)
+
+    def _argument(self, name: str, argument: Any) -> Any:
+        values = [
+            binding.name if binding.WhichOneof("binding") == "name" else self._literal(binding.value)
+            for binding in argument.arguments
+        ]
+        return values if name in LISTS else values[0]
+
+    def _literal(self, message: Any) -> Literal:
+        kind = _type(message.type)
+        count = int(np.prod(kind.shape, dtype=int))
+        if message.WhichOneof("value") == "blobFileValue":
+            blob = message.blobFileValue
+            return Literal(kind, self._file(blob.fileName).read(blob.offset, kind.dtype, count).reshape(kind.shape))
+        tensor = message.immediateValue.tensor
+        field = tensor.WhichOneof("value")
+        values = getattr(tensor, field).values
+        if kind.dtype == "string":
+            return Literal(kind, values[0])
+        if field == "bytes":
+            return Literal(kind, unpack(values, kind.dtype, count).reshape(kind.shape))
+        dtype = np.int8 if kind.dtype in PACKED else DTYPES[kind.dtype]
+        return Literal(kind, np.array(values, dtype).reshape(kind.shape))
+
+    def _file(self, name: str) -> WeightFile:
+        if name not in self._files:
+            self._files[name] = WeightFile(self._folder / name.removeprefix("@model_path/"))
+        return self._files[name]
+
+
+def _type(message: Any) -> TensorType:
+    tensor = message.tensorType
+    return TensorType(_TYPES[tensor.dataType], tuple(dim.constant.size for dim in tensor.dimensions))

@@ -1,0 +1,149 @@
+"""A text-to-image model as functions of arrays: prompts to conditions, the loop around the denoiser, latents to pictures.
+
+It knows no engine and no file: `fewstep.pipeline` gives it the graphs of a bundle, the export the torch originals.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from fewstep.errors import FewstepError
+from fewstep.guidance import Conditions, GuidanceConfig, GuidanceMode, guide
+from fewstep.loop import Array, run
+from fewstep.manifest import Guidance, Latent, token_suffix
+from fewstep.network import Network
+from fewstep.noise import gaussian
+from fewstep.step_table import StepTable
+from fewstep.tokenizer import Tokenizer
+
+OnStep = Callable[[int, Array], None]
+"""Called after evaluation i with (i, latents (B, C, h, w)); the latents are the loop's own, so copy them to keep them."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What to draw in one batch; None takes the model's default.
+
+    Args:
+        prompts: one a picture.
+        seeds: of the noise, one a picture, 0 <= seed < 2^64.
+        table: the sampler.
+        guidance: scale w; 1 turns guidance off.
+        negative_prompt: what the unconditional branch reads.
+        mode: how the two branches are evaluated.
+    """
+
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    table: StepTable
+    guidance: float | None = None
+    negative_prompt: str | None = None
+    mode: GuidanceMode = "batched"
+
+    def __post_init__(self) -> None:
+        if not self.prompts or len(self.prompts) != len(self.seeds):
+            raise FewstepError(
+                f"expected one seed for each of 1 or more prompts, found {len(self.seeds)} for {len(self.prompts)}"
+            )
+        if self.guidance is not None and not isfinite(self.guidance):
+            raise FewstepError(
+                f"expected a finite guidance scale, found {self.guidance}; a usual scale is 1 to 8"
+            )
+
+
+@dataclass(frozen=True)
+class TextToImage:
+    """The networks `denoiser`, `decoder` and mostly `text_encoder`, with what a bundle tells about them."""
+
+    networks: Mapping[str, Network]
+    tokenizers: Sequence[Tokenizer]
+    guidance: Guidance
+    latent: Latent
+
+    def draw(self, drawing: Drawing, on_step: OnStep = lambda _i, _latents: None) -> Array:
+        """Pictures (B, channels, H, W) float32 in [0, 1].
+
+        Picture k depends on its prompt and its seed alone, up to the rounding of the engine at another batch size.
+
+        Raises:
+            FewstepError: a prompt is too long.
+        """
+        model = guide(self.denoise, *self._branches(drawing), self._guidance(drawing))
+
+        def noise(stream: int) -> Array:
+            return np.stack([gaussian(self.latent.shape, seed, stream) for seed in drawing.seeds])
+
+        for i, latents in run(drawing.table, noise, model):
+            on_step(i, latents)
+        return self.decode(latents)
+
+    def conditions(self, texts: Sequence[str], negative: bool = False) -> Conditions:
+        """What the denoiser is told of B texts: tensors of the tokenizers and outputs of the text encoder, as far as it takes them.
+
+        Raises:
+            FewstepError: a text has more tokens than the text encoder takes.
+        """
+        tokens = self.tokens(texts, negative)
+        found = {**tokens, **self._encoded(tokens, len(texts))}
+        return {name: found[name] for name in self.networks["denoiser"].inputs if name in found}
+
+    def tokens(self, texts: Sequence[str], negative: bool = False) -> Conditions:
+        """The tensors of all tokenizers by name; see `fewstep.tokenizer.Tokenizer.encode`."""
+        return {
+            f"{name}{token_suffix(k)}": tensor
+            for k, tokenizer in enumerate(self.tokenizers)
+            for name, tensor in tokenizer.encode(texts, negative).items()
+        }
+
+    def denoise(self, latents: Array, timestep: Array, conditions: Conditions) -> Array:
+        """One evaluation of the denoiser: its output (B, C, h, w) for normalised latents at timestep (B,)."""
+        (output,) = self.networks["denoiser"](
+            {"latents": latents, "timestep": timestep, **conditions}
+        ).values()
+        return output
+
+    def decode(self, latents: Array) -> Array:
+        """Pictures (B, channels, H, W) of normalised latents: the decoder sees z = z_n / scale + shift."""
+        scale, shift = (
+            np.array(values, dtype=np.float32)[:, None, None]
+            for values in (self.latent.scale, self.latent.shift)
+        )
+        return self.networks["decoder"]({"latents": latents / scale + shift})["image"]
+
+    @property
+    def told_guidance(self) -> bool:
+        """Whether the denoiser is told the scale of guidance, and has one branch."""
+        return "guidance" in self.networks["denoiser"].inputs
+
+    def _encoded(self, tokens: Conditions, count: int) -> Conditions:
+        """The outputs of the text encoder, one text a call: a text then has the same states in every batch, bit for bit."""
+        encoder = self.networks.get("text_encoder")
+        if encoder is None:
+            return {}
+        outputs = [
+            encoder({name: tensor[k : k + 1] for name, tensor in tokens.items()}) for k in range(count)
+        ]
+        return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+
+    def _branches(self, drawing: Drawing) -> tuple[Conditions, Conditions | None]:
+        scale, count = self._scale(drawing), len(drawing.prompts)
+        conditions = self.conditions(drawing.prompts)
+        if self.told_guidance:
+            return {**conditions, "guidance": np.full(count, scale, dtype=np.float32)}, None
+        return conditions, None if scale == 1.0 else self._negative(drawing, conditions)
+
+    def _negative(self, drawing: Drawing, conditions: Conditions) -> Conditions:
+        """The conditions of the negative prompt, encoded once and repeated for every picture; all 0 without one."""
+        prompt = self.guidance.negative_prompt if drawing.negative_prompt is None else drawing.negative_prompt
+        if prompt is None:
+            return {name: np.zeros_like(value) for name, value in conditions.items()}
+        single = self.conditions([prompt], negative=True)
+        return {name: np.repeat(value, len(drawing.prompts), axis=0) for name, value in single.items()}
+
+    def _guidance(self, drawing: Drawing) -> GuidanceConfig:
+        return GuidanceConfig(self._scale(drawing), drawing.mode, keep_norm=self.guidance.keep_norm)
+
+    def _scale(self, drawing: Drawing) -> float:
+        return self.guidance.scale if drawing.guidance is None else drawing.guidance

@@ -1,0 +1,34 @@
+"""Packages of the tiny generator, and inputs with a batch of 1."""
+
+from pathlib import Path
+
+import pytest
+
+from fewstep.network import Feeds
+from fewstep_export.coreml.convert import convert
+from fewstep_export.fixed_inputs import Cases
+from fewstep_export.onnx_export import Graphs
+
+COMPONENTS = ("text_encoder", "denoiser", "decoder")
+
+
+def rows(feeds: Feeds) -> list[Feeds]:
+    """Every row as a batch of its own."""
+    count = len(next(iter(feeds.values())))
+    return [{name: value[i : i + 1] for name, value in feeds.items()} for i in range(count)]
+
+
+@pytest.fixture(scope="session")
+def inputs(cases: Cases) -> dict[str, list[Feeds]]:
+    """Inputs of the tiny generator's components, row by row."""
+    return {name: rows(cases[name][0].feeds) for name in COMPONENTS}
+
+
+@pytest.fixture(scope="session")
+def packages(graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """FP32 packages of the tiny generator by component; tests only read them."""
+    folder = tmp_path_factory.mktemp("coreml")
+    paths = {name: folder / f"{name}.mlpackage" for name in COMPONENTS}
+    for name, path in paths.items():
+        convert(graphs[name].model, path)
+    return paths
