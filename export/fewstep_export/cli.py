@@ -27,7 +27,7 @@ def export(
     precision: Annotated[list[str], typer.Option(help="fp32 or fp16.")] = ["fp32", "fp16"],  # noqa: B006
     steps: Annotated[int | None, typer.Option(help="Evaluations of the network.", show_default=False)] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="flow-euler or flow-dpm++2m.", show_default=False)
+        str | None, typer.Option(help="A name of docs/samplers.md, like flow-euler.", show_default=False)
     ] = None,
     guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
     size: Annotated[
@@ -36,13 +36,20 @@ def export(
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with pictures of the checkpoint's own pipeline.")
     ] = False,
+    configurations: Annotated[
+        Path | None,
+        typer.Option("--config", help="Folder with the configurations of a single file.", show_default=False),
+    ] = None,
+    lora: Annotated[
+        list[str] | None, typer.Option(help="LoRA to fuse: FILE or FILE:SCALE.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle; every graph is compared with torch before it is written."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from fewstep_export.config import ExportConfig, Precision, Target
+    from fewstep_export.config import ExportConfig, Lora, Precision, Target
 
     config = ExportConfig(
         source,
@@ -54,6 +61,8 @@ def export(
         guidance,
         size,
         compare,
+        configurations,
+        tuple(Lora.parse(text) for text in lora or ()),
     )
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=1)

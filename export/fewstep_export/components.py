@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,16 @@ from fewstep.tokenizer import Tokenizer
 Array = npt.NDArray[Any]
 Reference = Callable[[Sequence[str], Sampling, float], Array]
 """(prompts, sampling, scale) -> pictures (B, C, H, W) of the checkpoint's own program, picture k from the noise of seed k."""
-__all__ = ["Array", "Component", "Feeds", "Generator", "Reference", "TokenizerSource"]
+__all__ = [
+    "Array",
+    "Component",
+    "Exportable",
+    "Feeds",
+    "Generator",
+    "GraphComponent",
+    "Reference",
+    "TokenizerSource",
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,45 @@ class Component:
             result = self.module(*(torch.from_numpy(feeds[name]) for name in self.inputs))
         outputs: tuple[Tensor, ...] = (result,) if isinstance(result, Tensor) else result
         return {name: output.numpy() for name, output in zip(self.outputs, outputs, strict=True)}
+
+
+@dataclass(frozen=True)
+class GraphComponent:
+    """A network that is a graph already, whose numbers are taken for right."""
+
+    name: str
+    model: onnx.ModelProto
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, feeds: Feeds) -> Mapping[str, Array]:
+        """The outputs of the graph on numpy arrays."""
+        from fewstep_export.session import runner  # which knows components
+
+        return runner(self.model)(feeds)
+
+
+class Exportable(Protocol):
+    """What an export begins with: a torch module (`Component`), or a graph (`GraphComponent`)."""
+
+    @property
+    def name(self) -> str:
+        """Which network of the model it is, like "denoiser"."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs in order."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs in order."""
+        ...
+
+    def run(self, feeds: Feeds) -> Mapping[str, Array]:
+        """The outputs of the original by name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +108,7 @@ class Generator:
     """
 
     name: str
-    components: tuple[Component, ...]
+    components: tuple[Exportable, ...]
     tokenizers: tuple[TokenizerSource, ...]
     sampling: Sampling
     guidance: Guidance
@@ -70,7 +119,7 @@ class Generator:
     checkpoint_sha256: str
     reference: Reference | None = None
 
-    def component(self, name: str) -> Component:
+    def component(self, name: str) -> Exportable:
         """The component of that name.
 
         Raises:

@@ -12,6 +12,33 @@ from fewstep.samplers.diffusers import BUILDERS
 
 Target = Literal["ort"]
 Precision = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA file and the factor on what it adds."""
+
+    path: Path
+    scale: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Lora":
+        """FILE or FILE:SCALE.
+
+        Raises:
+            FewstepError: the scale is no number.
+        """
+        path, colon, scale = text.rpartition(":")
+        if not colon or "/" in scale or scale.endswith(".safetensors"):
+            return cls(Path(text))
+        try:
+            return cls(Path(path), float(scale))
+        except ValueError:
+            raise FewstepError(
+                f"expected --lora FILE or FILE:SCALE, found '{text}'; write the scale as a number"
+            ) from None
+
+
 OnProgress = Callable[[str, int, int], None]
 """(what begins now, stages done, stages in all)"""
 
@@ -28,6 +55,8 @@ class ExportConfig:
         steps: rows of the step tables; None takes the checkpoint's.
         sampler: default sampler; None takes the checkpoint's.
         guidance: scale of classifier-free guidance; None takes the checkpoint's.
+        configurations: folder with the configurations of a pipeline, for weights in a single file.
+        loras: files that are fused into a diffusers pipeline.
         compare: draw with the checkpoint's own program too, and refuse a bundle whose pictures differ.
         size: side of the pictures in pixels, for diffusers pipelines; None takes the checkpoint's.
     """
@@ -41,6 +70,8 @@ class ExportConfig:
     guidance: float | None = None
     size: int | None = None
     compare: bool = False
+    configurations: Path | None = None
+    loras: tuple[Lora, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no bundle can have."""
@@ -71,6 +102,8 @@ class ExportConfig:
             "guidance": self.guidance,
             "size": self.size,
             "compare": self.compare,
+            "config": self.configurations.resolve().name if self.configurations else None,
+            "loras": [f"{lora.path.name}:{lora.scale:g}" for lora in self.loras],
         }
 
     def command(self) -> str:
@@ -81,6 +114,8 @@ class ExportConfig:
         chosen = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance, "size": self.size}
         parts += [f"--{name} {value}" for name, value in chosen.items() if value is not None]
         parts += ["--compare"] if self.compare else []
+        parts += [f"--config {self.configurations.resolve().name}"] if self.configurations else []
+        parts += [f"--lora {lora.path.name}:{lora.scale:g}" for lora in self.loras]
         return " ".join([*parts, "-o", self.output.name])
 
 

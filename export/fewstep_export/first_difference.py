@@ -58,8 +58,10 @@ def first_difference(
 
 
 def program_tensors(exported: ExportedComponent, feeds: Feeds) -> dict[str, Array]:
-    """Every floating-point tensor of the torch program by name, and its outputs by theirs."""
+    """Every floating-point tensor of the torch program by name, and its outputs by theirs; these alone without a program."""
     program, component = exported.program, exported.component
+    if program is None:
+        return dict(component.run(feeds))
     recorder = _Recorder(program.graph_module)
     with torch.inference_mode():
         outputs = recorder.run(*_arguments(program, iter([feeds[name] for name in component.inputs])))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fewstep.noise import gaussian
 from fewstep.step_table import StepTable
-from fewstep_export.components import Array, Component, Feeds, Generator
+from fewstep_export.components import Array, Exportable, Feeds, Generator
 
 Cases = Mapping[str, Sequence["Case"]]
 """Cases by component."""
@@ -53,7 +53,7 @@ def fixed_cases(generator: Generator, table: StepTable) -> Cases:
     }
 
 
-def _case(component: Component, feeds: Feeds) -> Case:
+def _case(component: Exportable, feeds: Feeds) -> Case:
     return Case(feeds, component.run(feeds))
 
 

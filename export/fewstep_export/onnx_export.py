@@ -14,9 +14,10 @@ from onnx_ir.passes.common import ShapeInferencePass
 from torch.export import ExportedProgram
 
 from fewstep.errors import FewstepError
-from fewstep_export.components import Component, Feeds
+from fewstep_export.components import Component, Exportable, Feeds, GraphComponent
 from fewstep_export.passes.clean_metadata import CleanMetadata
 from fewstep_export.passes.drop_casts import DropCasts
+from fewstep_export.passes.drop_void_squeezes import DropVoidSqueezes
 from fewstep_export.passes.drop_zero_bias import DropZeroBias
 from fewstep_export.passes.fold_constants import FoldConstants
 from fewstep_export.passes.freeze_reshapes import FreezeReshapes
@@ -27,19 +28,19 @@ BATCH = "batch"
 
 @dataclass(frozen=True)
 class ExportedComponent:
-    """An FP32 graph with the torch program that it was translated from; tensors of one name hold the same values."""
+    """An FP32 graph with the torch program that it was translated from, if any; tensors of one name hold the same values."""
 
-    component: Component
+    component: Exportable
     model: onnx.ModelProto
-    program: ExportedProgram
+    program: ExportedProgram | None
 
 
 Graphs = Mapping[str, ExportedComponent]
 """Graphs by component."""
 
 
-def export_component(component: Component, example: Feeds) -> ExportedComponent:
-    """The ONNX graph of a component.
+def export_component(component: Exportable, example: Feeds) -> ExportedComponent:
+    """The ONNX graph of a component; one that is a graph already keeps it.
 
     Args:
         component: what to export.
@@ -48,8 +49,12 @@ def export_component(component: Component, example: Feeds) -> ExportedComponent:
     Raises:
         FewstepError: torch cannot trace the module.
     """
+    if isinstance(component, GraphComponent):
+        return ExportedComponent(component, component.model, None)
+    assert isinstance(component, Component)  # there is no third kind
     arguments = tuple(torch.from_numpy(np.ascontiguousarray(example[name])) for name in component.inputs)
-    free = tuple({0: torch.export.Dim(BATCH)} for _ in arguments)
+    batch = torch.export.Dim(BATCH, max=63)  # diffusers copies batches of 64 and more before a Resize
+    free = tuple({0: batch} for _ in arguments)
     with quiet():
         try:
             # Traced here, not by the exporter: its own call cannot tell that the batches of two inputs are one.
@@ -82,6 +87,7 @@ def simplify(model: ir.Model) -> ir.passes.PassResult:
     passes = (
         CleanMetadata(),
         FoldConstants(),
+        DropVoidSqueezes(),
         ShapeInferencePass(),  # the exporter leaves many shapes unknown
         FreezeReshapes(),
         DropCasts(),

@@ -71,7 +71,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Noise seed; prompt number k takes seed + k.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Evaluations of the network.", show_default=False)] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="flow-euler or flow-dpm++2m.", show_default=False)
+        str | None, typer.Option(help="A name of docs/samplers.md, like flow-euler.", show_default=False)
     ] = None,
     guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
     negative: Annotated[str | None, typer.Option(help="Negative prompt.", show_default=False)] = None,

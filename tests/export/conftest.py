@@ -40,6 +40,7 @@ def tiny_checkpoint() -> Checkpoint:
         examples=("a red heart", "a blue star"),
         licences=(LICENCE,),
     )
+    assert isinstance(config.denoiser, SanaConfig)
     denoiser = SanaDenoiser(config.denoiser)
     torch.nn.init.normal_(denoiser.proj_out.weight, std=0.1)
     for name, weight in denoiser.named_parameters():

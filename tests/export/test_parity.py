@@ -9,7 +9,7 @@ import torch
 from onnx import numpy_helper
 
 from fewstep.errors import FewstepError
-from fewstep_export.components import Feeds, Generator
+from fewstep_export.components import Component, Feeds, Generator
 from fewstep_export.first_difference import first_difference, program_tensors
 from fewstep_export.fixed_inputs import Case, Cases
 from fewstep_export.onnx_export import ExportedComponent, Graphs, export_component
@@ -93,7 +93,10 @@ class _Overflow(torch.nn.Module):
 
 
 def test_an_overflow_in_fp16_is_found_that_this_cpu_does_not_have(tiny: Generator) -> None:
-    component = replace(tiny.component("decoder"), module=_Overflow().eval().requires_grad_(False))
+    decoder = tiny.component("decoder")
+    component = Component(
+        decoder.name, _Overflow().eval().requires_grad_(False), decoder.inputs, decoder.outputs
+    )
     feeds = {"latents": np.linspace(-2, 2, 128, dtype=np.float32).reshape(2, 4, 4, 4)}
     exported, case = export_component(component, feeds), Case(feeds, component.run(feeds))
     half = to_fp16(exported.model)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from fewstep.errors import FewstepError
+from fewstep_export.checkpoints.described import load_described
 from fewstep_export.checkpoints.native import load_native
+from fewstep_export.checkpoints.weights import PICKLES
 from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig
 
@@ -11,18 +13,33 @@ __all__ = ["load_generator"]
 
 
 def load_generator(config: ExportConfig) -> Generator:
-    """The model that an export is asked for: a zoo name, a folder of fewstep or one of diffusers.
+    """The model that an export is asked for.
+
+    1. A folder with model_index.json, or a safetensors file with --config: a diffusers pipeline, with LoRA files fused into it.
+    2. A JSON file: ONNX graphs that it describes.
+    3. Anything else: a zoo name or a folder of fewstep.
 
     Raises:
-        FewstepError: there is no such model, or it is damaged.
+        FewstepError: there is no such model, it is damaged, or an option is not for it.
     """
     source = Path(config.source)
-    if (source / "model_index.json").is_file():
-        from fewstep_export.checkpoints.diffusers import load_diffusers  # takes seconds: it imports diffusers
-
-        return load_diffusers(source, config.size)
-    if config.size is not None:
+    if (source / "model_index.json").is_file() or source.suffix == ".safetensors" or source.suffix in PICKLES:
+        return _load_pipeline(source, config)
+    if config.size is not None or config.loras or config.configurations is not None:
         raise FewstepError(
-            f"expected --size for a diffusers pipeline alone, found it for {source.name}; leave it out"
+            f"expected --size, --lora and --config for diffusers pipelines alone, found one, for {source.name}; leave it out"
         )
+    if source.suffix == ".json" and source.is_file():
+        return load_described(source)
     return load_native(config.source)
+
+
+def _load_pipeline(source: Path, config: ExportConfig) -> Generator:
+    # These take seconds: they import diffusers.
+    from fewstep_export.checkpoints.diffusers import load_diffusers
+    from fewstep_export.checkpoints.folder import Folder
+    from fewstep_export.checkpoints.lora import fuse_loras
+    from fewstep_export.checkpoints.single_file import open_single_file
+
+    folder = Folder.open(source) if source.is_dir() else open_single_file(source, config.configurations)
+    return load_diffusers(fuse_loras(folder, config.loras), config.size)

@@ -1,7 +1,6 @@
 """Folders of diffusers pipelines: the family is told by the class of the denoiser, everything else by configurations."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from fewstep.errors import FewstepError
 from fewstep.manifest import Licence, Sampling
@@ -10,11 +9,13 @@ from fewstep.samplers.diffusers import Options
 from fewstep_export.checkpoints import (
     dit,
     flux,
+    lumina2,
     pixart,
     sana,
     stable_diffusion,
     stable_diffusion_3,
     stable_diffusion_xl,
+    z_image,
 )
 from fewstep_export.checkpoints.autoencoders import Autoencoder
 from fewstep_export.checkpoints.family import Family, Source
@@ -26,25 +27,26 @@ Reader = Callable[[Source], Family]
 READERS: Mapping[str, Reader] = {
     "DiTTransformer2DModel": dit.read,
     "FluxTransformer2DModel": flux.read,
+    "Lumina2Transformer2DModel": lumina2.read,
     "PixArtTransformer2DModel": pixart.read,
     "SD3Transformer2DModel": stable_diffusion_3.read,
     "SanaTransformer2DModel": sana.read,
+    "ZImageTransformer2DModel": z_image.read,
 }
 """The readers of transformers by the denoiser's class."""
 _FORMER = {"ada_norm_single": "PixArtTransformer2DModel", "ada_norm_zero": "DiTTransformer2DModel"}
 
 
-def load_diffusers(path: Path, size: int | None = None) -> Generator:
+def load_diffusers(folder: Folder, size: int | None = None) -> Generator:
     """The model in a folder with model_index.json.
 
     Args:
-        path: the folder.
+        folder: the pipeline.
         size: side of the pictures in pixels; None takes the checkpoint's.
 
     Raises:
         FewstepError: the pipeline is of no known family, a part is missing or damaged, or its scheduler has no step table.
     """
-    folder = Folder.open(path)
     reader = _reader(folder)
     _require_scheduler(folder)
     autoencoder = Autoencoder.read(folder)
@@ -61,7 +63,7 @@ def load_diffusers(path: Path, size: int | None = None) -> Generator:
         prompts=family.prompts,
         licences=(Licence("weights and tokenizers", folder.licence(), f"the authors of {folder.name}"),),
         checkpoint_sha256=folder.sha256(),
-        reference=PipelineReference(path, image.size, family.arguments),
+        reference=PipelineReference(folder, image.size, family.arguments),
     )
 
 

@@ -58,7 +58,7 @@ def read(source: Source) -> Family:
         side,
         Guidance(defaults.guidance),
         defaults.steps,
-        prompts=Prompts(examples=(*tuple(classes)[:8], *map(str, range(2)))),
+        prompts=Prompts(examples=_examples(classes)),
         arguments=lambda call: {"class_labels": [classes[call.prompt]], "guidance_scale": call.scale},
     )
 
@@ -73,6 +73,14 @@ def class_numbers(folder: Folder, count: int) -> Mapping[str, int]:
         if name.strip()
     }
     return {**named, **{str(number): number for number in range(count)}}
+
+
+def _examples(classes: Mapping[str, int]) -> tuple[str, ...]:
+    """The first name of each of the first classes."""
+    first: dict[int, str] = {}
+    for name, number in classes.items():
+        first.setdefault(number, name)
+    return tuple(first.values())[:8]
 
 
 def class_tokenizer(names: Sequence[str]) -> TokenizerSource:

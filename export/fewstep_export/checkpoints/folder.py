@@ -54,13 +54,13 @@ class Folder:
         Raises:
             FewstepError: it is missing or no JSON object.
         """
-        self._require(part)
+        self.require(part)
         name = "scheduler_config.json" if part == "scheduler" else "config.json"
         return _object(self.path / part / name)
 
     def class_name(self, part: str) -> str:
         """The class of a part, as the index names it."""
-        self._require(part)
+        self.require(part)
         return str(self.index[part][1])
 
     def module(self, part: str) -> nn.Module:
@@ -72,7 +72,7 @@ class Folder:
         """
         kind, folder = self._kind(part), self.path / part
         weights = find_weights(folder)
-        with quiet(), _as_user_error(f"a configuration that {kind.__name__} can be built from", folder):
+        with quiet(), as_user_error(f"a configuration that {kind.__name__} can be built from", folder):
             module, info = kind.from_pretrained(
                 folder,
                 torch_dtype=torch.float32,
@@ -93,8 +93,26 @@ class Folder:
             FewstepError: its files are missing or damaged.
         """
         kind = self._kind(part)
-        with quiet(), _as_user_error(f"the files of a {kind.__name__}", self.path / part):
+        with quiet(), as_user_error(f"the files of a {kind.__name__}", self.path / part):
             return kind.from_pretrained(self.path / part, local_files_only=True)
+
+    def pipeline(self) -> Any:
+        """The pipeline of diffusers on the CPU in float32.
+
+        Raises:
+            FewstepError: diffusers cannot load it.
+        """
+        import diffusers
+
+        left_out = {part: None for part, entry in self.index.items() if entry == [None, None]}
+        with quiet(), as_user_error("a folder that diffusers loads", self.path):
+            return diffusers.DiffusionPipeline.from_pretrained(
+                self.path,
+                **left_out,
+                torch_dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+            )
 
     def licence(self) -> str:
         """The licence in the head of README.md, if it stands there."""
@@ -112,7 +130,12 @@ class Folder:
             total.update(path.relative_to(self.path).as_posix().encode() + b"\0" + digest)
         return total.hexdigest()
 
-    def _require(self, part: str) -> None:
+    def require(self, part: str) -> None:
+        """Refuses a pipeline without that part.
+
+        Raises:
+            FewstepError: it has none.
+        """
         if not self.has(part):
             parts = ", ".join(key for key in self.index if self.has(key)) or "none"
             raise FewstepError(
@@ -120,7 +143,7 @@ class Folder:
             )
 
     def _kind(self, part: str) -> Any:
-        self._require(part)
+        self.require(part)
         library, name = self.index[part]
         if library not in LIBRARIES:
             raise FewstepError(
@@ -165,7 +188,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _as_user_error(expected: str, where: Path) -> Iterator[None]:
+def as_user_error(expected: str, where: Path) -> Iterator[None]:
     """Turns what the libraries raise about a folder into one sentence."""
     try:
         yield

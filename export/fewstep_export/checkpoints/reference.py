@@ -4,7 +4,6 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,12 @@ class PipelineReference:
     """Draws with the pipeline of a folder, on the CPU in float32; callable as `fewstep_export.components.Reference`.
 
     Attributes:
-        path: the folder.
+        folder: the pipeline.
         size: side of the pictures in pixels.
         arguments: what the pipeline's call is told besides the steps.
     """
 
-    path: Path
+    folder: Folder
     size: int
     arguments: Callable[[Call], dict[str, object]]
 
@@ -35,8 +34,8 @@ class PipelineReference:
         pipeline = self._load(sampling)
         pictures = []
         for seed, prompt in enumerate(prompts):
+            arguments = self.arguments(Call(prompt, scale, self.size, sampling.steps))
             with quiet(), torch.inference_mode(), given_noise(pipeline, seed):
-                arguments = self.arguments(Call(prompt, scale, self.size, sampling.steps))
                 result = pipeline(**arguments, num_inference_steps=sampling.steps, output_type="np")
             pictures.append(np.asarray(result.images, dtype=np.float32).transpose(0, 3, 1, 2))
         return np.concatenate(pictures)
@@ -44,13 +43,8 @@ class PipelineReference:
     def _load(self, sampling: Sampling) -> Any:
         import diffusers
 
-        folder = Folder.open(self.path)
-        left_out = {part: None for part, entry in folder.index.items() if entry == [None, None]}
+        pipeline, kind = self.folder.pipeline(), getattr(diffusers, sampling.sampler)
         with quiet():
-            pipeline = diffusers.DiffusionPipeline.from_pretrained(
-                self.path, **left_out, torch_dtype=torch.float32, local_files_only=True, use_safetensors=True
-            )
-            kind = getattr(diffusers, sampling.sampler)
             if not isinstance(pipeline.scheduler, kind):
                 pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
         pipeline.set_progress_bar_config(disable=True)

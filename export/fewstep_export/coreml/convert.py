@@ -49,7 +49,7 @@ class ConvertConfig:
             raise FewstepError(f"expected a batch of at least 1, found {self.batch}; choose a larger one")
 
 
-def convert(model: onnx.ModelProto, path: Path, config: ConvertConfig = ConvertConfig()) -> None:  # noqa: B008
+def convert(model: onnx.ModelProto, path: Path, config: ConvertConfig = ConvertConfig()) -> None:
     """Writes the package of a graph in FP32, or in FP16 with FP32 islands.
 
     Args:
@@ -86,7 +86,7 @@ def lower(model: onnx.ModelProto, config: ConvertConfig) -> Program:
     with Function(inputs, opset_version=target) as function:
         values |= {value.name: function.inputs[_identifier(value.name)] for value in graph.input}
         for node in graph.node:
-            values |= _lower_node(node, values, config)
+            values |= _lower_node(node, values)
         outputs = [mb.identity(x=to_mil(values[o.name]), name=_identifier(o.name)) for o in graph.output]
         function.set_outputs(outputs)
     program.add_function("main", function)
@@ -103,24 +103,21 @@ def _passes() -> ct.PassPipeline:
     return pipeline
 
 
-def _lower_node(
-    node: onnx.NodeProto, values: Mapping[str, Value], config: ConvertConfig
-) -> Mapping[str, Value]:
+def _lower_node(node: onnx.NodeProto, values: Mapping[str, Value]) -> Mapping[str, Value]:
     """The outputs of a node by name; a node without variable inputs is computed now."""
     inputs = tuple(values[name] if name else None for name in node.input)
     if not any(isinstance(value, Var) for value in inputs):
         return dict(zip(node.output, _fold(node, inputs), strict=True))
     attributes = {attribute.name: attribute_value(attribute) for attribute in node.attribute}
     name = f"{_identifier(node.output[0])}_"  # the plain names are those of the graph's outputs
-    call = Call(node.op_type, name, inputs, attributes, len(node.output), config.target != "iOS17")
+    call = Call(node.op_type, name, inputs, attributes, len(node.output))
     result = RULES[node.op_type].lower(call)
     return dict(zip(node.output, result if isinstance(result, list) else [result], strict=True))
 
 
 def _fold(node: onnx.NodeProto, inputs: Sequence[Constant | None]) -> list[Constant]:
     feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
-    results: list[Constant] = ReferenceEvaluator(node).run(None, feeds)
-    return results
+    return list(ReferenceEvaluator(node).run(None, feeds))
 
 
 def _with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
@@ -137,8 +134,8 @@ def _with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
 
 def _placeholder(value: onnx.ValueInfoProto) -> Any:
     tensor = value.type.tensor_type
-    dtype = {onnx.TensorProto.FLOAT: types.fp32, onnx.TensorProto.INT32: types.int32}[tensor.elem_type]
-    return mb.placeholder(shape=[dim.dim_value for dim in tensor.shape.dim], dtype=dtype)
+    dtypes: Mapping[int, Any] = {onnx.TensorProto.FLOAT: types.fp32, onnx.TensorProto.INT32: types.int32}
+    return mb.placeholder(shape=[dim.dim_value for dim in tensor.shape.dim], dtype=dtypes[tensor.elem_type])
 
 
 def _identifier(name: str) -> str:

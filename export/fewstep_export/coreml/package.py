@@ -14,10 +14,26 @@ from fewstep_export.components import Array
 from fewstep_export.coreml.weight_file import DTYPES, PACKED, WeightFile, unpack
 
 _TYPES = {
-    **{1: "bool", 2: "string", 10: "fp16", 11: "fp32", 12: "fp64", 13: "bf16"},
-    **{21: "int8", 22: "int16", 23: "int32", 24: "int64", 25: "int4"},
-    **{31: "uint8", 32: "uint16", 33: "uint32", 34: "uint64"},
-    **{35: "uint4", 36: "uint2", 37: "uint1", 38: "uint6", 39: "uint3"},
+    1: "bool",
+    2: "string",
+    10: "fp16",
+    11: "fp32",
+    12: "fp64",
+    13: "bf16",
+    21: "int8",
+    22: "int16",
+    23: "int32",
+    24: "int64",
+    25: "int4",
+    31: "uint8",
+    32: "uint16",
+    33: "uint32",
+    34: "uint64",
+    35: "uint4",
+    36: "uint2",
+    37: "uint1",
+    38: "uint6",
+    39: "uint3",
 }  # by MIL.proto's DataType
 LISTS = frozenset({"values"})
 """Arguments that are lists of tensors, even with one element."""
@@ -97,7 +113,9 @@ class _Reader:
 
     def operation(self, message: Any) -> Operation:
         arguments = {name: self._argument(name, argument) for name, argument in message.inputs.items()}
-        constants = {name: self._literal(value) for name, value in message.attributes.items() if name != "name"}
+        constants = {
+            name: self._literal(value) for name, value in message.attributes.items() if name != "name"
+        }
         outputs = {value.name: _type(value.type) for value in message.outputs}
         return Operation(message.type, {**arguments, **constants}, outputs)
 
@@ -113,7 +131,9 @@ class _Reader:
         count = int(np.prod(kind.shape, dtype=int))
         if message.WhichOneof("value") == "blobFileValue":
             blob = message.blobFileValue
-            return Literal(kind, self._file(blob.fileName).read(blob.offset, kind.dtype, count).reshape(kind.shape))
+            return Literal(
+                kind, self._file(blob.fileName).read(blob.offset, kind.dtype, count).reshape(kind.shape)
+            )
         tensor = message.immediateValue.tensor
         field = tensor.WhichOneof("value")
         values = getattr(tensor, field).values

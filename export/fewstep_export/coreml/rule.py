@@ -23,7 +23,6 @@ class Call:
         inputs: values by position; None where an optional input is left out.
         attributes: values by name; texts as str.
         outputs: how many there are.
-        ios18: whether operators of iOS 18 may be used.
     """
 
     operator: str
@@ -31,7 +30,6 @@ class Call:
     inputs: tuple[Value, ...]
     attributes: Mapping[str, Any]
     outputs: int
-    ios18: bool
 
     def input(self, i: int) -> Value:
         """Input `i`, or None if it is left out."""

@@ -27,7 +27,14 @@ DTYPES: dict[str, npt.DTypeLike] = {
     "uint16": np.uint16,
     "uint32": np.uint32,
 }
-PACKED = {"int4": (4, True), "uint1": (1, False), "uint2": (2, False), "uint3": (3, False), "uint4": (4, False), "uint6": (6, False)}
+PACKED = {
+    "int4": (4, True),
+    "uint1": (1, False),
+    "uint2": (2, False),
+    "uint3": (3, False),
+    "uint4": (4, False),
+    "uint6": (6, False),
+}
 """Bits and whether they are signed, by type."""
 
 
@@ -40,7 +47,7 @@ class WeightFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._bytes = np.memmap(path, np.uint8, "r")
+        self._bytes = memoryview(np.memmap(path, np.uint8, "r"))  # type: ignore[arg-type] # numpy does not declare it
         version = struct.unpack_from("<II", self._bytes, 0)[1] if len(self._bytes) >= 64 else None
         if version != _VERSION:
             raise FewstepError(f"expected version 2, found {version}, in {path}; export the bundle again")
@@ -57,7 +64,9 @@ class WeightFile:
         if magic != _MAGIC:
             raise self._damaged(f"{magic:#x}", f"the mark {_MAGIC:#x} at {offset}")
         data = self._bytes[start : start + size].tobytes()
-        wanted = -(-count * PACKED[dtype][0] // 8) if dtype in PACKED else count * np.dtype(DTYPES[dtype]).itemsize
+        wanted = (
+            -(-count * PACKED[dtype][0] // 8) if dtype in PACKED else count * np.dtype(DTYPES[dtype]).itemsize
+        )
         if len(data) < wanted or size < wanted:
             raise self._damaged(f"{len(data)} bytes", f"{wanted} bytes at {start}")
         return unpack(data, dtype, count)

@@ -69,7 +69,9 @@ def evaluate_torch(source: Source, feeds: Feeds) -> Array:
     network, weights = source.network(), source.weights()
     weights.require(network.weight_shapes(), f"the weights of {network.name}")
     read = {name: weights.read(name.removeprefix(network.prefix)) for name in network.module.state_dict()}
-    network.module.load_state_dict({name: torch.from_numpy(value) for name, value in read.items()}, assign=True)
+    network.module.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in read.items()}, assign=True
+    )
     with torch.inference_mode():
         output: torch.Tensor = network.module(*(torch.from_numpy(feeds[name]) for name in network.inputs))
     return output.numpy()
@@ -82,7 +84,9 @@ def evaluate_onnxruntime(graph: Path, feeds: Feeds) -> Array:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.enable_cpu_mem_arena = False
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC  # others copy weights
+    options.graph_optimization_level = (
+        onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    )  # others copy weights
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])

@@ -25,7 +25,7 @@ def bench(
     warmup: Annotated[int, typer.Option(help="Rounds before them that are not counted.")] = 2,
     steps: Annotated[int | None, typer.Option(help="Evaluations of the network.", show_default=False)] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="flow-euler or flow-dpm++2m.", show_default=False)
+        str | None, typer.Option(help="A name of docs/samplers.md, like flow-euler.", show_default=False)
     ] = None,
     guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Noise seed; run k takes seed + k.")] = 0,

@@ -1,6 +1,9 @@
 """Folders of the real diffusers pipelines, with random weights and so small that they are exported in seconds."""
 
 import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import diffusers
@@ -37,14 +40,16 @@ def clip_with_projection(width: int = 32) -> transformers.CLIPTextModelWithProje
     return transformers.CLIPTextModelWithProjection(config)
 
 
-def kl_vae(**options: object) -> diffusers.AutoencoderKL:
-    """The KL-VAE with a factor of 2."""
+def kl_vae(levels: int = 2, **options: object) -> diffusers.AutoencoderKL:
+    """The KL-VAE with a factor of 2^(levels - 1)."""
     return diffusers.AutoencoderKL(
-        **{
-            "block_out_channels": [16, 32], "down_block_types": ["DownEncoderBlock2D"] * 2,
-            "up_block_types": ["UpDecoderBlock2D"] * 2, "latent_channels": 4, "norm_num_groups": 8, **options,
-        }
-    )  # fmt: skip
+        block_out_channels=[16] * (levels - 1) + [32],
+        down_block_types=["DownEncoderBlock2D"] * levels,
+        up_block_types=["UpDecoderBlock2D"] * levels,
+        latent_channels=4,
+        norm_num_groups=8,
+        **options,
+    )
 
 
 def unet(**options: object) -> diffusers.UNet2DConditionModel:
@@ -149,7 +154,10 @@ def pixart(folder: Path, sigma: bool = False, sample_size: int = 8) -> Path:
         transformer=transformer,
         scheduler=diffusers.DPMSolverMultistepScheduler(),
     )
-    return save(pipeline, folder)
+    saved = save(pipeline, folder)
+    (saved / "tokenizer/tokenizer.json").unlink()  # published folders have the sentencepiece model alone
+    shutil.copyfile(folder / "vocabulary/spiece.model", saved / "tokenizer/spiece.model")
+    return saved
 
 
 def dit(folder: Path) -> Path:
@@ -269,7 +277,139 @@ def flux(folder: Path, dev: bool = False) -> Path:
     return save(pipeline, folder)
 
 
+def qwen_tokenizer(folder: Path) -> transformers.Qwen2Tokenizer:
+    """Qwen's tokenizer with letters for a vocabulary, and a chat template."""
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens = [*sorted(ByteLevel.alphabet()), *special]
+    tokenizer = transformers.Qwen2Tokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": special[1:]})
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    return tokenizer
+
+
+def qwen(width: int = 32) -> transformers.Qwen3Model:
+    """Qwen3."""
+    config = transformers.Qwen3Config(
+        vocab_size=300, hidden_size=width, intermediate_size=37, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8,
+    )  # fmt: skip
+    return transformers.Qwen3Model(config)
+
+
+def lumina2(folder: Path) -> Path:
+    """Lumina-Image 2.0."""
+    torch.manual_seed(0)
+    transformer = diffusers.Lumina2Transformer2DModel(
+        sample_size=8, patch_size=2, in_channels=4, hidden_size=48, num_layers=2, num_refiner_layers=1,
+        num_attention_heads=4, num_kv_heads=2, multiple_of=16, axes_dim_rope=(4, 4, 4), axes_lens=(300, 32, 32),
+        cap_feat_dim=32,
+    )  # fmt: skip
+    pipeline = diffusers.Lumina2Pipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=6.0),
+        vae=kl_vae(
+            levels=4, scaling_factor=0.3611, shift_factor=0.1159
+        ),  # the pipeline knows no other factor than 8
+        text_encoder=gemma(),
+        tokenizer=gemma_tokenizer(folder / "vocabulary"),
+    )
+    return save(pipeline, folder)
+
+
+def z_image(folder: Path) -> Path:
+    """Z-Image."""
+    torch.manual_seed(0)
+    transformer = diffusers.ZImageTransformer2DModel(
+        in_channels=4, dim=48, n_layers=2, n_refiner_layers=1, n_heads=4, n_kv_heads=4, cap_feat_dim=32,
+        axes_dims=[4, 4, 4], axes_lens=[600, 32, 32],
+    )  # fmt: skip
+    for token in (transformer.x_pad_token, transformer.cap_pad_token):
+        torch.nn.init.normal_(token)
+    pipeline = diffusers.ZImagePipeline(
+        transformer=transformer,
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=kl_vae(scaling_factor=0.3611, shift_factor=0.1159),
+        text_encoder=qwen(),
+        tokenizer=qwen_tokenizer(folder / "vocabulary"),
+    )
+    return save(pipeline, folder)
+
+
 def save(pipeline: diffusers.DiffusionPipeline, folder: Path) -> Path:
     """Writes the pipeline to FOLDER/checkpoint."""
     pipeline.save_pretrained(folder / "checkpoint")
     return folder / "checkpoint"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A checkpoint of docs/checkpoints.md: its family, how its folder is made, and what is asked of the export."""
+
+    family: str
+    build: Callable[[Path], Path]
+    size: int | None = None
+    steps: int = 3
+
+
+NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+CASES: Mapping[str, Case] = {
+    "sd1": Case("Stable Diffusion 1.x", stable_diffusion),
+    "sd2": Case(
+        "Stable Diffusion 2.x",
+        lambda folder: stable_diffusion(
+            folder,
+            diffusers.DDIMScheduler(
+                **NOISE, clip_sample=False, prediction_type="v_prediction", steps_offset=1
+            ),
+            use_linear_projection=True,
+            attention_head_dim=(1, 2),
+        ),
+    ),
+    "bk_sdm": Case(
+        "BK-SDM small U-Net",
+        lambda folder: stable_diffusion(folder, mid_block_type=None),
+    ),
+    "sd_turbo": Case(
+        "SD-Turbo",
+        lambda folder: stable_diffusion(
+            folder, diffusers.EulerDiscreteScheduler(**NOISE, timestep_spacing="trailing")
+        ),
+        steps=1,
+    ),
+    "lcm": Case(
+        "LCM",
+        lambda folder: stable_diffusion(folder, diffusers.LCMScheduler(**NOISE), time_cond_proj_dim=16),
+    ),
+    "sdxl": Case("SDXL", stable_diffusion_xl),
+    "ssd": Case(
+        "Segmind small SDXL U-Net",
+        lambda folder: stable_diffusion_xl(folder, mid_block_type=None),
+    ),
+    "sdxl_turbo": Case(
+        "SDXL-Turbo",
+        lambda folder: stable_diffusion_xl(
+            folder, diffusers.EulerAncestralDiscreteScheduler(**NOISE, timestep_spacing="trailing")
+        ),
+        steps=2,
+    ),
+    "pixart_alpha": Case("PixArt-alpha", pixart),
+    "pixart_1024": Case(
+        "PixArt-alpha with size conditions", lambda folder: pixart(folder, sample_size=128), size=32
+    ),
+    "pixart_sigma": Case("PixArt-Sigma", lambda folder: pixart(folder, sigma=True)),
+    "dit": Case("DiT, class-conditional", dit),
+    "sd3": Case("Stable Diffusion 3", stable_diffusion_3),
+    "sd3_without_t5": Case(
+        "Stable Diffusion 3 without T5", lambda folder: stable_diffusion_3(folder, whole=False)
+    ),
+    "sana": Case("Sana", sana),
+    "sana_sprint": Case("SANA-Sprint", lambda folder: sana(folder, sprint=True), steps=2),
+    "flux_schnell": Case("FLUX.1 schnell", flux, size=32),
+    "flux_dev": Case("FLUX.1 dev", lambda folder: flux(folder, dev=True), size=32),
+    "lumina2": Case("Lumina-Image 2.0", lumina2, size=64),
+    "z_image": Case("Z-Image", z_image, size=20),
+}
+"""Every family of docs/checkpoints.md."""

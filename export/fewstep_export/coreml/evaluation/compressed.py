@@ -14,7 +14,7 @@ Arguments = Mapping[str, Any]
 
 
 def _affine(a: Arguments) -> Tensor:
-    """iOS 16: a scale and a zero point, for all or for each place along an axis."""
+    """For iOS 16: a scale and a zero point, for all or for each place along an axis."""
     data = a["quantized_data"]
     shape = [-1 if i == int(a["axis"]) else 1 for i in range(data.ndim)]
     scale, zero = (p.reshape(shape) if p.ndim else p for p in (a["scale"], a["zero_point"]))
@@ -22,20 +22,22 @@ def _affine(a: Arguments) -> Tensor:
 
 
 def _lut(a: Arguments) -> Tensor:
-    """iOS 16: bytes packed with indices into one palette. iOS 18: an index a weight, a palette a block of weights."""
+    """For iOS 16: bytes packed with indices into one palette; for iOS 18: an index a weight, a palette a block of weights."""
     indices, palette = a["indices"], a["lut"]
     if "shape" in a:
         shape = integers(a["shape"])
         width = int(math.log2(palette.numel()))
         packed = indices.to(torch.uint8).numpy().tobytes()
-        return palette[torch.from_numpy(unpack(packed, f"uint{width}", math.prod(shape))).long()].reshape(shape)
+        return palette[torch.from_numpy(unpack(packed, f"uint{width}", math.prod(shape))).long()].reshape(
+            shape
+        )
     for axis, size in enumerate(indices.shape):
         palette = palette.repeat_interleave(size // palette.shape[axis], axis)
     return torch.gather(palette.squeeze(-1), -1, indices.long()[..., None]).squeeze(-1)
 
 
 def _blockwise(a: Arguments) -> Tensor:
-    """iOS 18: a scale and an offset a block."""
+    """For iOS 18: a scale and an offset a block."""
     data = a["data"]
     scale, offset = (_repeat(a[name], data) if name in a else None for name in ("scale", "offset"))
     assert scale is not None

@@ -50,6 +50,7 @@ OPERATORS: Mapping[str, Callable[[Arguments], Tensor]] = {
     "greater_equal": _binary(torch.ge),
     "identity": lambda a: a["x"],
     "inverse": lambda a: 1 / (a["x"] + float(a["epsilon"])),
+    "leaky_relu": lambda a: F.leaky_relu(a["x"], float(a["alpha"])),
     "less": _binary(torch.lt),
     "less_equal": _binary(torch.le),
     "log": lambda a: torch.log(a["x"] + float(a["epsilon"])),

@@ -71,7 +71,9 @@ def _pad(a: Arguments) -> Tensor:
     amounts = a["pad"].reshape(-1, 2).flip(0).reshape(-1)  # torch begins with the last axis
     if a["mode"] == "constant":
         return F.pad(a["x"], integers(amounts), value=float(a["constant_val"]))
-    return F.pad(a["x"], integers(amounts), mode=a["mode"])
+    padded = amounts.nonzero()
+    axes = int(padded.max()) // 2 + 1 if len(padded) else 1  # torch takes only as many as it must
+    return F.pad(a["x"], integers(amounts[: 2 * axes]), mode=a["mode"])
 
 
 def _upsample_nearest(a: Arguments) -> Tensor:

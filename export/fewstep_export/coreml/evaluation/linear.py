@@ -46,8 +46,9 @@ def _conv_transpose(a: Arguments) -> Tensor:
     convolution = _TRANSPOSED[spatial - 1]
     full = convolution(a["x"], a["weight"], a.get("bias"), strides, 0, 0, int(a["groups"]), dilations)
     pads = _padding(a, spatial)
-    kept = [slice(pads[2 * i], full.shape[2 + i] - pads[2 * i + 1]) for i in range(spatial)]
-    return full[(..., *kept)]
+    for i in range(spatial):
+        full = full.narrow(2 + i, pads[2 * i], full.shape[2 + i] - pads[2 * i] - pads[2 * i + 1])
+    return full
 
 
 def _attention(a: Arguments) -> Tensor:

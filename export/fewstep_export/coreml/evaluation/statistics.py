@@ -43,9 +43,10 @@ def _instance_norm(a: Arguments) -> Tensor:
 
 def _batch_norm(a: Arguments) -> Tensor:
     x = a["x"]
+    one, zero = x.new_ones(1), x.new_zeros(1)
     mean, variance, gamma, beta = (
-        a[name].reshape([1, -1] + [1] * (x.ndim - 2)) if name in a else default
-        for name, default in (("mean", 0), ("variance", 1), ("gamma", 1), ("beta", 0))
+        a.get(name, default).reshape([1, -1] + [1] * (x.ndim - 2))
+        for name, default in (("mean", zero), ("variance", one), ("gamma", one), ("beta", zero))
     )
     return (x - mean) / torch.sqrt(variance + float(a["epsilon"])) * gamma + beta
 

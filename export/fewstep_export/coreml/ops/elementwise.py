@@ -97,6 +97,12 @@ def _elu(call: Call) -> Value:
     return mb.elu(x=x, alpha=scalar_type(x)(call.attributes.get("alpha", 1.0)), name=call.name)
 
 
+def _leaky_relu(call: Call) -> Value:
+    x = call.operand(0)
+    alpha = scalar_type(x)(call.attributes.get("alpha", 0.01))
+    return mb.leaky_relu(x=x, alpha=alpha, name=call.name)
+
+
 def _where(call: Call) -> Value:
     return mb.select(cond=call.operand(0), a=call.operand(1), b=call.operand(2), name=call.name)
 
@@ -107,7 +113,9 @@ def _cast(call: Call) -> Value:
 
 def scalar_type(x: Value) -> type[np.generic]:
     """The numpy type of a value's elements."""
-    return np.dtype(types.nptype_from_builtin(x.dtype)).type if not isinstance(x, np.ndarray) else x.dtype.type
+    return (
+        np.dtype(types.nptype_from_builtin(x.dtype)).type if not isinstance(x, np.ndarray) else x.dtype.type
+    )
 
 
 RULES: Mapping[str, Rule] = {
@@ -118,6 +126,7 @@ RULES: Mapping[str, Rule] = {
     "Div": Rule(_div, {}),
     "Elu": Rule(_elu, {"alpha": None}),
     "Gelu": Rule(_gelu, {"approximate": ("none", "tanh")}),
+    "LeakyRelu": Rule(_leaky_relu, {"alpha": None}),
     "Log": Rule(_log, {}),
     "Neg": Rule(_neg, {}),
     "Pow": Rule(_pow, {}, constants=(1,)),

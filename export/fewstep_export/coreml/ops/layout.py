@@ -74,7 +74,11 @@ def _slice(call: Call) -> Value:
         whole[axis] = slice(begin, stop, abs(step))
     name = f"{call.name}_forward" if reversed_axes else call.name
     x = mb.slice_by_index(
-        x=x, begin=[s.start for s in whole], end=[s.stop for s in whole], stride=[s.step for s in whole], name=name
+        x=x,
+        begin=[s.start for s in whole],
+        end=[s.stop for s in whole],
+        stride=[s.step for s in whole],
+        name=name,
     )
     return mb.reverse(x=x, axes=reversed_axes, name=call.name) if reversed_axes else x
 

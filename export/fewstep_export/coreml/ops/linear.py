@@ -12,7 +12,12 @@ _MAX_LINEAR_RANK = 3  # of mb.linear's input
 
 def _matmul(call: Call) -> Value:
     x, y = call.operand(0), call.operand(1)
-    if isinstance(y, np.ndarray) and y.ndim == 2 and rank(x) <= _MAX_LINEAR_RANK and not isinstance(x, np.ndarray):
+    if (
+        isinstance(y, np.ndarray)
+        and y.ndim == 2
+        and rank(x) <= _MAX_LINEAR_RANK
+        and not isinstance(x, np.ndarray)
+    ):
         return mb.linear(x=x, weight=np.ascontiguousarray(y.T), name=call.name)
     return mb.matmul(x=x, y=y, name=call.name)
 

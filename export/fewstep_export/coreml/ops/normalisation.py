@@ -58,9 +58,7 @@ def _argmax(call: Call) -> Value:
 
 
 RULES: Mapping[str, Rule] = {
-    **{
-        name: Rule(_reduce(operator), _REDUCTION, constants=(1,)) for name, operator in _REDUCTIONS.items()
-    },
+    **{name: Rule(_reduce(operator), _REDUCTION, constants=(1,)) for name, operator in _REDUCTIONS.items()},
     "ArgMax": Rule(_argmax, {"axis": None, "keepdims": (0, 1), "select_last_index": (0,)}),
     "CumSum": Rule(_cumsum, {"exclusive": (0,), "reverse": (0, 1)}, constants=(1,)),
     "InstanceNormalization": Rule(_instance_norm, {"epsilon": None}, constants=(1, 2)),
