@@ -55,5 +55,5 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
-	$(BIN)/python -m pip install --quiet -e ".[export,coreml,train,evaluate,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e ".[export,coreml,diffusers,train,evaluate,dev]" -c constraints.txt
 	touch $@

@@ -5,6 +5,7 @@ kind as `save_pretrained` writes it, its weights left out.
 """
 
 import hashlib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,19 +88,23 @@ def _load(file: Path, folder: Folder) -> Any:
             f"{folder.path / INDEX}; give a folder of the whole pipeline"
         )
     with quiet(), as_user_error(f"weights that {kind.__name__} reads", file):
-        # Without a dtype: to convert one, diffusers would copy weights that the file lacks, and say no name.
-        pipeline = kind.from_single_file(str(file), config=str(folder.path), local_files_only=True)
-    for name, part in pipeline.components.items():
-        if isinstance(part, nn.Module):
-            _require_complete(name, part, file)
-    return pipeline.to(torch.float32)
-
-
-def _require_complete(name: str, part: nn.Module, file: Path) -> None:
-    """Refuses a part with weights that the file does not have: diffusers leaves them without memory."""
-    for weight, value in part.state_dict().items():
-        if value.is_meta:
-            raise FewstepError(
-                f"expected the weight '{weight}' of '{name}', found no such weight, in {file}; the configurations are those of "
-                "another model"
+        try:
+            return kind.from_single_file(
+                str(file), config=str(folder.path), torch_dtype=torch.float32, local_files_only=True
             )
+        except NotImplementedError as error:
+            if (missing := _first_missing(error)) is None:
+                raise
+            raise FewstepError(
+                f"expected the weight '{missing}', found no such weight, in {file}; the configurations are those of another model"
+            ) from error
+
+
+def _first_missing(error: BaseException) -> str | None:
+    """The weight that diffusers could not fill: it stumbles over it without a name, with the half-filled module in its frame."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_locals.get("model")
+        if isinstance(module, nn.Module):
+            empty = [name for name, value in module.state_dict().items() if value.is_meta]
+            return empty[0] if empty else None
+    return None

@@ -66,7 +66,9 @@ def test_a_missing_weight_is_named(file: Path, configurations: Path, tmp_path: P
     weights = load_file(file)
     del weights["model.diffusion_model.middle_block.0.out_layers.3.weight"]
     save_file(weights, tmp_path / "dream.safetensors")
-    with pytest.raises(FewstepError, match=r"'mid_block\.resnets\.0\.conv2\.weight'|out_layers\.3"):
+    with pytest.raises(
+        FewstepError, match=r"the weight 'mid_block\.resnets\.0\.conv2\.weight', found no such"
+    ):
         load(tmp_path / "dream.safetensors", configurations)
 
 
