@@ -19,7 +19,7 @@ def _name(requirement: str) -> str:
 
 BASE = {_name(requirement) for requirement in PROJECT["dependencies"]}
 EXTRAS = {extra: {_name(r) for r in names} for extra, names in PROJECT["optional-dependencies"].items()}
-INDIRECT = {"peft"}  # diffusers imports it when a LoRA is loaded
+INDIRECT = {"peft", "sentencepiece"}  # diffusers and transformers import them where a file needs them
 USED = set().union(*(names for extra, names in EXTRAS.items() if extra != "dev"))
 
 

@@ -33,6 +33,31 @@ class GemmaStates(nn.Module):
         return torch.gather(states, 1, wide), torch.gather(text_mask, 1, index)
 
 
+class LinearAttention(nn.Module):
+    """An attention processor of diffusers: o = (V 1)^T K Q over its last line, with q and k through ReLU (Xie et al., "SANA", 2024).
+
+    It is what diffusers has, as a module: the passes keep arithmetic that belongs to a LinearAttention in FP32, as diffusers does.
+    """
+
+    def forward(self, attn: Any, hidden_states: Tensor, *_: None, **__: None) -> Tensor:
+        q, k, v = (to(hidden_states) for to in (attn.to_q, attn.to_k, attn.to_v))
+        q = q if attn.norm_q is None else attn.norm_q(q)
+        k = k if attn.norm_k is None else attn.norm_k(k)
+        q, k, v = (x.transpose(1, 2).unflatten(1, (attn.heads, -1)) for x in (q.relu(), k.relu(), v))
+        v = nn.functional.pad(v, (0, 0, 0, 1), value=1.0)
+        o = v @ k.transpose(-1, -2) @ q
+        o = o[:, :, :-1] / (o[:, :, -1:] + 1e-15)
+        result: Tensor = attn.to_out[0](o.flatten(1, 2).transpose(1, 2))
+        return result
+
+
+def use_linear_attention(transformer: nn.Module) -> nn.Module:
+    """Gives the self-attentions their module."""
+    for block in transformer.transformer_blocks:  # type: ignore[union-attr]
+        block.attn1.set_processor(LinearAttention())
+    return transformer
+
+
 class Sana(nn.Module):
     """The velocity (B, C, h, w) of latents, timestep, text_states and states_mask."""
 
@@ -94,7 +119,7 @@ def read(source: Source) -> Family:
     defaults = Defaults("SanaSprintPipeline" if sprint else "SanaPipeline")
     kept = defaults.integer("max_sequence_length")
     encoder = GemmaStates(plain_attention(folder.module("text_encoder")), kept).eval()
-    transformer = folder.module("transformer")
+    transformer = use_linear_attention(folder.module("transformer"))
     inputs = ("latents", "timestep", "text_states", "states_mask")
     sigma_data = float(folder.config("scheduler").get("sigma_data", 0.5)) if sprint else 1.0
     if sprint:

@@ -48,9 +48,18 @@ def _emulate(node: ir.Node, graph: ir.Graph) -> bool:
         if node.op_type not in LAYOUT_OPS:
             _round(node, value, graph)
     if node.op_type == "Cast" and halves:
+        _cast_to_full(node)
+    return bool(halves)
+
+
+def _cast_to_full(node: ir.Node) -> None:
+    """Makes a Cast to FP16 one to FP32: nothing for a number with a fraction, which is FP32 here already."""
+    source = node.inputs[0]
+    if source is not None and source.dtype == _FULL:
         node.op_type = "Identity"
         node.attributes.clear()
-    return bool(halves)
+    else:
+        node.attributes["to"] = ir.AttrInt64("to", _FULL.value)
 
 
 def _round(node: ir.Node, value: ir.Value, graph: ir.Graph) -> None:

@@ -29,6 +29,7 @@ FP32_CLASSES = frozenset(
         "Qwen3RMSNorm",
         "Qwen3RotaryEmbedding",
         "RMSNorm",
+        "SanaMultiscaleLinearAttention",
         "T5LayerNorm",
         "Timesteps",
     }
@@ -49,6 +50,7 @@ FP32_OPS = frozenset(
         "Sin",
         "Cos",
         "Div",
+        "ConstantOfShape",
     }
 )
 """Statistics and ratios, wherever they stand."""
@@ -139,6 +141,8 @@ def _retype(node: ir.Node, dtype: ir.DataType, casts: "_Casts") -> None:
     for i, value in enumerate(node.inputs):
         if value is not None and value.dtype in (_FULL, _HALF) and i not in kept:
             node.replace_input_with(i, casts.to(value, dtype))
+    if node.op_type == "Cast" and node.outputs[0].dtype == _FULL:
+        node.attributes["to"] = ir.AttrInt64("to", dtype.value)
     for value in node.outputs:
         if value.dtype == _FULL:
             value.dtype = dtype
