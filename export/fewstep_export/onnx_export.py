@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import ShapeInferencePass
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from fewstep.errors import FewstepError
@@ -53,45 +54,69 @@ def export_component(component: Exportable, example: Feeds) -> ExportedComponent
         return ExportedComponent(component, component.model, None)
     assert isinstance(component, Component)  # there is no third kind
     arguments = tuple(torch.from_numpy(np.ascontiguousarray(example[name])) for name in component.inputs)
+    program = translate(
+        component.name,
+        component.module,
+        dict(zip(component.inputs, arguments, strict=True)),
+        component.outputs,
+    )
+    assert program.exported_program is not None  # it was given one
+    model = ir.serde.serialize_model(simplify(program.model).model)
+    check(model)
+    return ExportedComponent(component, model, program.exported_program)
+
+
+def translate(
+    name: str, module: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str]
+) -> torch.onnx.ONNXProgram:
+    """The exporter's own graph of a module, its first dimension free.
+
+    Args:
+        name: for messages.
+        module: in evaluation mode.
+        example: inputs by name in the order of `forward`, with a batch of at least 2.
+        outputs: names of the outputs in order.
+
+    Raises:
+        FewstepError: torch cannot trace the module.
+    """
+    arguments = tuple(example.values())
     batch = torch.export.Dim(BATCH, max=63)  # diffusers copies batches of 64 and more before a Resize
     free = tuple({0: batch} for _ in arguments)
     with quiet():
         try:
             # Traced here, not by the exporter: its own call cannot tell that the batches of two inputs are one.
-            traced = torch.export.export(component.module, arguments, dynamic_shapes=free, strict=False)
+            traced = torch.export.export(module, arguments, dynamic_shapes=free, strict=False)
             program = torch.onnx.export(
                 traced,
                 arguments,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=list(component.inputs),
-                output_names=list(component.outputs),
+                input_names=list(example),
+                output_names=list(outputs),
                 dynamic_shapes=free,
                 optimize=False,  # its optimizer deletes x + eps for eps <= 1e-8; passes/ holds what is wanted of it
                 verbose=False,
             )
         except Exception as error:
             raise FewstepError(
-                f"expected {component.name} to be exportable, found: {root_cause(error)}; change the module"
+                f"expected {name} to be exportable, found: {root_cause(error)}; change the module"
             ) from error
-    assert (
-        program is not None and program.exported_program is not None
-    )  # as with every call without a file name
-    model = ir.serde.serialize_model(simplify(program.model).model)
-    check(model)
-    return ExportedComponent(component, model, program.exported_program)
+    assert program is not None  # as with every call without a file name
+    return program
 
 
-def simplify(model: ir.Model) -> ir.passes.PassResult:
+def simplify(model: ir.Model, fold: FoldConstants | None = None) -> ir.passes.PassResult:
     """The exporter's graph without what only the exporter needs: paths, constants to compute, free shapes."""
+    fold = fold or FoldConstants()
     passes = (
         CleanMetadata(),
-        FoldConstants(),
+        fold,
         DropVoidSqueezes(),
         ShapeInferencePass(),  # the exporter leaves many shapes unknown
         FreezeReshapes(),
         DropCasts(),
-        FoldConstants(),
+        fold,
         DropZeroBias(),
         ShapeInferencePass(),
     )

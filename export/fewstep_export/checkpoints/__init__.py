@@ -5,9 +5,9 @@ from pathlib import Path
 from fewstep.errors import FewstepError
 from fewstep_export.checkpoints.described import load_described
 from fewstep_export.checkpoints.native import load_native
-from fewstep_export.checkpoints.weights import PICKLES
 from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig
+from fewstep_export.large.weights import PICKLES
 
 __all__ = ["load_generator"]
 

@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from fewstep.errors import FewstepError
+from fewstep_export.large.weights import PICKLES
 
 COMPUTED = {"pos_embed.pos_embed"}
 """What old checkpoints hold and the module computes."""
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,11 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 import torch
-from onnx_ir.passes import common
-from onnxscript.optimizer import fold_constants
 from torch import nn
 
 from fewstep.errors import FewstepError
-from fewstep_export.onnx_export import BATCH, OPSET, quiet, root_cause
-from fewstep_export.passes.clean_metadata import CleanMetadata
-from fewstep_export.passes.drop_casts import DropCasts
-from fewstep_export.passes.freeze_reshapes import FreezeReshapes
+from fewstep_export.onnx_export import simplify, translate
+from fewstep_export.passes.fold_constants import FoldConstants
 
 SMALL = 4096  # numbers in a constant that is worth folding; weights are not looked at
 
@@ -63,35 +59,10 @@ def trace(network: LargeNetwork) -> Trace:
         FewstepError: torch cannot trace the module, or a buffer is on the meta device.
     """
     _give_shapes(network)
-    arguments = tuple(torch.zeros(shape, dtype=dtype) for shape, dtype in network.inputs.values())
-    with quiet():
-        try:
-            program = torch.onnx.export(
-                network.module,
-                arguments,
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(network.inputs),
-                output_names=[network.output],
-                dynamic_shapes=tuple({0: torch.export.Dim(BATCH)} for _ in arguments),
-                optimize=False,
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            raise FewstepError(
-                f"expected {network.name} to be exportable, found: {root_cause(error)}; change the module"
-            ) from error
-    assert program is not None  # as with every call without a file name
+    example = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in network.inputs.items()}
+    program = translate(network.name, network.module, example, (network.output,))
     hidden = _hide_weights(network, program.model)
-    return Trace(simplify(program.model), hidden)
-
-
-def simplify(model: ir.Model) -> ir.Model:
-    """Like `fewstep_export.onnx_export.simplify`, without looking at the values of weights."""
-    infer = common.ShapeInferencePass()  # before freezing: the exporter leaves many shapes unknown
-    for change in (CleanMetadata(), _fold, infer, FreezeReshapes(), DropCasts(), _fold, infer):
-        model = change(model).model
-    return model
+    return Trace(simplify(program.model, FoldConstants(SMALL)).model, hidden)
 
 
 def _give_shapes(network: LargeNetwork) -> None:
@@ -121,13 +92,3 @@ def _hide_weights(network: LargeNetwork, model: ir.Model) -> tuple[str, ...]:
             value.const_value = None
             hidden.append(name)
     return tuple(hidden)
-
-
-def _fold(model: ir.Model) -> ir.passes.PassResult:
-    folded = fold_constants(model, input_size_limit=SMALL, output_size_limit=SMALL)
-    sweep = ir.passes.Sequential(
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.IdentityEliminationPass(),
-        common.RemoveUnusedNodesPass(),
-    )
-    return sweep(folded.model)

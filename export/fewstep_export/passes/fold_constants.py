@@ -14,7 +14,13 @@ class FoldConstants(ir.passes.InPlacePass):
     2. Constant nodes become initializers; equal initializers become one; Identity nodes and whatever no output needs are removed.
     3. Nothing else is rewritten. The optimizer that torch.onnx.export would run takes ``x + eps`` with ``eps <= 1e-8`` for ``x + 0``
        and deletes it, so that a denominator can become 0.
+
+    Nothing of more than ``limit`` numbers is computed; by default there is no limit.
     """
+
+    def __init__(self, limit: int = _NO_LIMIT) -> None:
+        super().__init__()
+        self.limit = limit
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         sweep = ir.passes.Sequential(
@@ -23,6 +29,6 @@ class FoldConstants(ir.passes.InPlacePass):
             common.RemoveUnusedNodesPass(),
             common.DeduplicateInitializersPass(),
         )
-        folded = fold_constants(model, input_size_limit=_NO_LIMIT, output_size_limit=_NO_LIMIT)
+        folded = fold_constants(model, input_size_limit=self.limit, output_size_limit=self.limit)
         swept = sweep(folded.model)
         return ir.passes.PassResult(swept.model, folded.modified or swept.modified)
