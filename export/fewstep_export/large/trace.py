@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fewstep.errors import FewstepError
-from fewstep_export.onnx_export import simplify, translate
+from fewstep_export.onnx_export import quiet, simplify, translate
 from fewstep_export.passes.fold_constants import FoldConstants
 
 SMALL = 4096  # numbers in a constant that is worth folding; weights are not looked at
@@ -62,7 +62,8 @@ def trace(network: LargeNetwork) -> Trace:
     example = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in network.inputs.items()}
     program = translate(network.name, network.module, example, (network.output,))
     hidden = _hide_weights(network, program.model)
-    return Trace(simplify(program.model, FoldConstants(SMALL)).model, hidden)
+    with quiet():
+        return Trace(simplify(program.model, FoldConstants(SMALL)).model, hidden)
 
 
 def _give_shapes(network: LargeNetwork) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.tiny_backbones import TINY
 
 from fewstep.network import Feeds
 from fewstep_export.components import Component
@@ -13,34 +14,10 @@ from fewstep_export.coreml.verify import verify_package
 from fewstep_export.onnx_export import export_component
 from fewstep_export.targets.ort import to_fp16
 from fewstep_models.backbones import BackboneConfig
-from fewstep_models.diffussm import DiffuSSMConfig
-from fewstep_models.dit import DiTConfig
-from fewstep_models.mamba2 import Mamba2Config
-from fewstep_models.mmdit import MMDiTConfig
-from fewstep_models.udit import UDiTConfig
-from fewstep_models.unet import UNetConfig
 
 INPUTS = ("latents", "timestep", "text_states", "text_mask")
 TOKENS = 5
-BACKBONES: list[BackboneConfig] = [
-    DiTConfig(width=32, depth=1, head_channels=16, text_dim=12, size=4),
-    MMDiTConfig(width=32, depth=2, head_channels=16, text_dim=12, pooled_dim=12, size=4),
-    UNetConfig(
-        size=4,
-        widths=(16,),
-        depths=(1,),
-        heads=(2,),
-        mid_depth=0,
-        groups=4,
-        text_dim=12,
-        attention="linfusion",
-    ),
-    UDiTConfig(size=4, width=16, depths=(1,), head_channels=8, text_dim=12),
-    DiffuSSMConfig(size=4, width=32, depth=1, states=4, chunk=4, cross_head_channels=16, text_dim=12),
-    Mamba2Config(
-        size=4, width=32, depth=1, states=8, head_channels=16, chunk=4, cross_head_channels=16, text_dim=12
-    ),
-]
+BACKBONES = TINY[1:]
 """One of each kind; Sana is the denoiser of the tiny generator."""
 
 
