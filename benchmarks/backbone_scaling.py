@@ -245,7 +245,7 @@ def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
         ):
             for name, points in result["curves"].items():
                 label = f"{name} ({result['exponents'][name]['time']:.2f})" if key == "milliseconds" else name
-                xs, ys = [p["tokens"] for p in points], [max(p[key], 1) / scale for p in points]
+                xs, ys = [p["tokens"] for p in points], [max(p[key] / scale, 1e-3) for p in points]
                 panel.plot(xs, ys, marker=".", label=label)
             panel.set(
                 xscale="log",
