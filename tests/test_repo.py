@@ -64,7 +64,7 @@ def test_no_text_names_a_machine(pattern: re.Pattern[str]) -> None:
 def test_patterns_catch_what_they_are_for() -> None:
     slash, dot = "/", "."  # spelled so that this file passes the test above
     assert MACHINE_PATH.search(f"cp {slash}home/someone/x")
-    assert not MACHINE_PATH.search("benchmarks/work/x and ~/home/x")
+    assert not MACHINE_PATH.search(f"benchmarks{slash}work/x and ~{slash}home/x")
     assert REGISTRY_HOST.search(f"https://registry.npmjs{dot}org/x")
     assert not REGISTRY_HOST.search("the packages of PyPI and npm")
 

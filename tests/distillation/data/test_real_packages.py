@@ -1,12 +1,11 @@
 """The whole base set from the real packages: its size, its splits, its digest. Needs npm and the network once."""
 
-import importlib.util
 import shutil
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from tests.scripts import load_script
 
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.data.emoji import EmojiConfig, build, rasteriser_versions
@@ -72,17 +71,9 @@ def test_the_cut_packages_are_what_their_script_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = DATA / "emoji-packages"
-    cut = _script(folder / "cut.py")
+    cut = load_script(folder / "cut.py")
     monkeypatch.setattr(cut, "FOLDER", tmp_path)
     cut.main()
     for path in folder.glob("*/**/*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes()
-
-
-def _script(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -1,12 +1,11 @@
 """benchmarks/frechet_against_evaluations.py on a tiny checkpoint: its rows, and the plot that it draws of them."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scripts import load_script
 
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.metrics.evaluate import Evaluator, Judges
@@ -21,13 +20,7 @@ PATH = Path(__file__).parents[3] / "benchmarks" / "frechet_against_evaluations.p
 
 @pytest.fixture(scope="module")
 def script() -> Any:
-    spec = importlib.util.spec_from_file_location("frechet_against_evaluations", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script(PATH)
 
 
 @pytest.fixture

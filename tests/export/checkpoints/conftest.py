@@ -1,7 +1,5 @@
 """Tiny folders of the real pipelines, each made once a session."""
 
-import importlib.util
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +7,11 @@ from types import ModuleType
 
 import pytest
 import torch
+from tests.scripts import load_script
+
+HERE = Path(__file__).parent
 
 torch.set_num_threads(1)  # the tiny models are too small for two, and the machine may be busy
-
-
-def _sibling(name: str) -> ModuleType:
-    """A module beside this file, which pytest does not put on the path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +19,13 @@ def tiny_pipelines() -> ModuleType:
     """tiny_pipelines.py."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _sibling("tiny_pipelines")
+        return load_script(HERE / "tiny_pipelines.py")
 
 
 @pytest.fixture(scope="session")
 def original_names() -> ModuleType:
     """original_names.py."""
-    return _sibling("original_names")
+    return load_script(HERE / "original_names.py")
 
 
 @pytest.fixture(scope="session")

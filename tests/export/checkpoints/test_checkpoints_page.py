@@ -1,12 +1,12 @@
 """docs/checkpoints.md quotes the measured results and no others, and every family is there."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.scripts import load_script
 
 ROOT = Path(__file__).parents[3]
 
@@ -15,12 +15,7 @@ ROOT = Path(__file__).parents[3]
 def matrix(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """benchmarks/checkpoint_matrix.py."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    path = ROOT / "benchmarks/checkpoint_matrix.py"
-    spec = importlib.util.spec_from_file_location("checkpoint_matrix", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "benchmarks/checkpoint_matrix.py")
 
 
 def test_the_table_is_that_of_the_results(matrix: ModuleType) -> None:

@@ -1,0 +1,16 @@
+"""Python files that belong to no package: benchmarks, builders of test data, helpers beside a test."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+
+def load_script(path: Path) -> ModuleType:
+    """The module in a file, run once; it stands in `sys.modules`, where its dataclasses look it up."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
