@@ -23,11 +23,12 @@ demo: $(INSTALLED)
 	$(BIN)/fewstep generate $(BUNDLE) "$$@" --sheet --columns 8 --output out/sheet.png
 	$(BIN)/fewstep bench $(BUNDLE) --json out/bench.json --html out/bench.html
 
-## make test        lint, types, import contracts, then the fast tests
+## make test        lint, types, import contracts, then the fast tests (those of the data need Node's npm, see tools/install.sh)
 test: check
+	tools/install.sh
 	$(BIN)/python -m pytest -m "not slow"
 
-## make test-slow   the tests that take long or need the network (real data: Node's npm, see tools/install.sh)
+## make test-slow   the tests that take long or need the network (real data)
 test-slow: $(INSTALLED)
 	tools/install.sh
 	$(BIN)/python -m pip install --quiet --no-deps -r tests/references.txt

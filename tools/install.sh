@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# System tools beyond Python that the slow tests need: npm (with Node.js), for the art packages of `fewstep data build`.
+# System tools beyond Python that the tests need: npm (with Node.js), for the art packages of `fewstep data build`.
 # Present tools are left alone; missing ones come from the system's package manager where we may use it.
 set -euo pipefail
 

@@ -1,7 +1,6 @@
 """`fewstep data build emoji` as a user meets it."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +30,6 @@ def test_a_wrong_option_is_one_sentence(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 @pytest.mark.usefixtures("no_registry")
 def test_a_registry_that_is_away_is_one_sentence(tmp_path: Path) -> None:
     result = run("-o", tmp_path / "x", "--cache", tmp_path / "npm")

@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import hashlib
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +17,6 @@ from fewstep_distillation.data.emoji_config import Sources
 from fewstep_distillation.data.glyphs import TEXTS
 from fewstep_distillation.data.packages import Package, fetch, integrity, read
 from fewstep_distillation.data.styles import NOTO, STYLES
-
-needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 
 
 class Registry(ThreadingHTTPServer):
@@ -92,7 +89,6 @@ def test_every_package_is_pinned_by_a_sha512() -> None:
     assert all(len(base64.b64decode(p.integrity.removeprefix("sha512-"))) == 64 for p in packages)
 
 
-@needs_npm
 def test_npm_fetches_the_tarball_once(registry: Registry, noto: Package, tmp_path: Path) -> None:
     tarball = fetch(noto, tmp_path / "downloads")
     assert tarball == tmp_path / "downloads" / "iconify-json-noto-1.2.9.tgz"
@@ -103,7 +99,6 @@ def test_npm_fetches_the_tarball_once(registry: Registry, noto: Package, tmp_pat
     assert [path.name for path in tarball.parent.iterdir()] == [tarball.name]
 
 
-@needs_npm
 def test_a_damaged_download_is_fetched_again(registry: Registry, noto: Package, tmp_path: Path) -> None:
     damaged = tmp_path / noto.tarball
     damaged.write_bytes(registry.tarball[:-100])
@@ -112,7 +107,6 @@ def test_a_damaged_download_is_fetched_again(registry: Registry, noto: Package, 
     assert registry.requests
 
 
-@needs_npm
 def test_another_tarball_than_the_pinned_one_is_refused(
     registry: Registry, noto: Package, cache: Path, sources: Sources, tmp_path: Path
 ) -> None:
@@ -124,7 +118,6 @@ def test_another_tarball_than_the_pinned_one_is_refused(
     assert list((tmp_path / "downloads").iterdir()) == []
 
 
-@needs_npm
 def test_a_version_that_the_registry_lacks_is_named(
     registry: Registry, noto: Package, tmp_path: Path
 ) -> None:
@@ -134,7 +127,6 @@ def test_a_version_that_the_registry_lacks_is_named(
         fetch(dataclasses.replace(noto, version="9.9.9"), tmp_path / "downloads")
 
 
-@needs_npm
 @pytest.mark.usefixtures("no_registry")
 def test_a_registry_that_is_away_is_told(noto: Package, tmp_path: Path) -> None:
     with pytest.raises(

@@ -1,6 +1,5 @@
 """The whole base set from the real packages: its size, its splits, its digest. Needs npm and the network once."""
 
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -12,10 +11,7 @@ from fewstep_distillation.data.emoji import EmojiConfig, build, rasteriser_versi
 
 from .conftest import DATA, SLICE, SLICE_GLYPHS
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed; see tools/install.sh"),
-]
+pytestmark = pytest.mark.slow
 BUILT = Path(__file__).parents[3] / "data" / "emoji-128"
 
 # Glyphs that each style draws, without flags and skin tones, counted by an independent script on 2026-11-23.
