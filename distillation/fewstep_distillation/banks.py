@@ -4,13 +4,18 @@ An example is one latent with a run of captions: the picture itself, geometrical
 recoloured copies with captions of their own ("blue cat, flat style"), which teach that words compose.
 """
 
+import hashlib
+import json
+import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -18,7 +23,7 @@ from fewstep_distillation.data.captions import captions, recolour_caption
 from fewstep_distillation.data.dataset import EmojiDataset, Row
 from fewstep_distillation.data.recolour import recolour, recolourable
 from fewstep_distillation.pictures import premultiply
-from fewstep_distillation.recipe import FlowMatchingRecipe
+from fewstep_distillation.run_config import BankConfig
 from fewstep_models.autoencoder import Autoencoder
 from fewstep_models.checkpoint import LatentStatistics
 from fewstep_models.minilm import MiniLM, tokenizer_file
@@ -53,13 +58,55 @@ class _Example:
 
 
 def build_banks(
-    dataset: EmojiDataset, autoencoder: Autoencoder, recipe: FlowMatchingRecipe, device: torch.device
+    dataset: EmojiDataset,
+    autoencoder: Autoencoder,
+    config: BankConfig,
+    seed: int,
+    device: torch.device,
+    statistics: LatentStatistics | None = None,
 ) -> tuple[LatentBank, TextBank]:
-    """Both banks of the training split."""
+    """Both banks of the training split; latents are normalised by their own statistics unless others are given."""
+    arrays = _cached(dataset, autoencoder, config, seed, device)
+    latents = arrays["latents"]
+    if statistics is None:
+        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+        statistics = LatentStatistics(tuple((1 / std).tolist()), tuple(mean.tolist()))
+    bank = LatentBank(
+        statistics.normalise(latents), arrays["weights"], arrays["first"], arrays["count"], statistics
+    )
+    return bank, TextBank(arrays["states"], arrays["masks"])
+
+
+def _cached(
+    dataset: EmojiDataset, autoencoder: Autoencoder, config: BankConfig, seed: int, device: torch.device
+) -> dict[str, Tensor]:
+    """The arrays of the banks on the device, from the cache if an equal run has left them there."""
+    if not config.cache:
+        return _encode(dataset, autoencoder, config, seed, device)
+    facts = {**asdict(config), "cache": "", "seed": seed, "data": dataset.digest}
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name, value in sorted(autoencoder.state_dict().items()):
+        key.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    path = Path(config.cache) / f"{key.hexdigest()[:16]}.safetensors"
+    if path.is_file():
+        return load_file(path, device=str(device))
+    arrays = _encode(dataset, autoencoder, config, seed, device)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    save_file({name: value.contiguous() for name, value in arrays.items()}, part)
+    part.replace(path)
+    return arrays
+
+
+def _encode(
+    dataset: EmojiDataset, autoencoder: Autoencoder, config: BankConfig, seed: int, device: torch.device
+) -> dict[str, Tensor]:
     indices = dataset.split("train")
     with ThreadPoolExecutor() as pool:  # pillow and numpy release the interpreter lock
         parts = pool.map(
-            lambda i, picture: expand(dataset.rows[i], picture, recipe, i), indices, dataset.images(indices)
+            lambda i, picture: expand(dataset.rows[i], picture, config, seed, i),
+            indices,
+            dataset.images(indices),
         )
         examples = [example for part in parts for example in part]
     texts, spans = [""], []
@@ -68,30 +115,32 @@ def build_banks(
             span = (len(texts), len(example.captions))
             texts += example.captions
         spans.append(span)
-    latents = encode_pictures(np.stack([example.picture for example in examples]), autoencoder, device)
-    mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    statistics = LatentStatistics(tuple((1 / std).tolist()), tuple(mean.tolist()))
-    weights = torch.tensor([example.weight for example in examples], device=device)
     first, count = (torch.tensor(values, device=device) for values in zip(*spans, strict=True))
-    return LatentBank(statistics.normalise(latents), weights, first, count, statistics), encode_texts(
-        texts, device
-    )
+    text = encode_texts(texts, device)
+    return {
+        "latents": encode_pictures(np.stack([example.picture for example in examples]), autoencoder, device),
+        "weights": torch.tensor([example.weight for example in examples], device=device),
+        "first": first,
+        "count": count,
+        "states": text.states,
+        "masks": text.masks,
+    }
 
 
-def expand(row: Row, picture: NDArray[np.uint8], recipe: FlowMatchingRecipe, index: int) -> list[_Example]:
+def expand(row: Row, picture: NDArray[np.uint8], config: BankConfig, seed: int, index: int) -> list[_Example]:
     """The picture, its jittered copies, and its recoloured copies, by a generator of its own (seed, index)."""
-    rng = np.random.default_rng((recipe.run.seed, index))
-    weight = recipe.group_weights.get(row.group, 1.0)
-    out = [_Example(picture, weight, captions(row, recipe.captions_per_picture, seed=index))]
-    for _ in range(recipe.augmented_copies):
+    rng = np.random.default_rng((seed, index))
+    weight = config.group_weights.get(row.group, 1.0)
+    out = [_Example(picture, weight, captions(row, config.captions_per_picture, seed=index))]
+    for _ in range(config.augmented_copies):
         out.append(
-            _Example(jitter(picture, rng), weight * recipe.augmented_weight / recipe.augmented_copies, None)
+            _Example(jitter(picture, rng), weight * config.augmented_weight / config.augmented_copies, None)
         )
-    for _ in range(recipe.recoloured_copies if recolourable(row.name, row.group) else 0):
+    for _ in range(config.recoloured_copies if recolourable(row.name, row.group) else 0):
         if (recoloured := recolour(picture, rng)) is not None:
             image, colour = recoloured
             texts = [recolour_caption(row, colour, rng) for _ in range(2)]
-            out.append(_Example(image, weight * recipe.augmented_weight / recipe.recoloured_copies, texts))
+            out.append(_Example(image, weight * config.augmented_weight / config.recoloured_copies, texts))
     return out
 
 

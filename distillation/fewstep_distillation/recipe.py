@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fewstep.errors import FewstepError
+from fewstep_distillation import objectives
+from fewstep_distillation.run_config import BankConfig, RunConfig
+from fewstep_distillation.student import StudentConfig
 from fewstep_distillation.timesteps import TimestepConfig
 from fewstep_models import backbones
 from fewstep_models.autoencoder import AutoencoderConfig
@@ -15,41 +18,6 @@ from fewstep_models.backbones import BackboneConfig
 from fewstep_models.sana import SanaConfig
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What every method shares.
-
-    The learning rate warms up over ``warmup_steps`` and then falls to zero on a cosine over the budget: ``steps`` updates or
-    ``seconds`` of training, whichever is used up first. ``batch_size`` counts pictures over all processes.
-    """
-
-    data: str
-    output: str
-    steps: int
-    seconds: float = float("inf")
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
-    weight_decay: float = 0.01
-    beta2: float = 0.99
-    gradient_clip: float = 1.0
-    ema_decay: float = 0.999
-    seed: int = 0
-    precision: str = "no"
-    compile: bool = False
-    log_every: int = 50
-    save_every_seconds: float = 120.0
-
-    def __post_init__(self) -> None:
-        """Refuse budgets that train nothing and precisions that accelerate does not know."""
-        if self.steps < 1 or self.batch_size < 1 or self.seconds <= 0:
-            raise ValueError(
-                f"steps, batch_size and seconds must be positive, found {self.steps}, {self.batch_size}, {self.seconds}"
-            )
-        if self.precision not in ("no", "bf16", "fp16"):
-            raise ValueError(f"precision must be no, bf16 or fp16, found {self.precision!r}")
 
 
 @dataclass(frozen=True)
@@ -80,14 +48,17 @@ class FlowMatchingRecipe:
     timesteps: TimestepConfig = field(default_factory=TimestepConfig)
     name: str = "emoji-128"
     caption_dropout: float = 0.1
-    captions_per_picture: int = 8
-    augmented_copies: int = 2
-    recoloured_copies: int = 1
-    augmented_weight: float = 0.3
-    group_weights: dict[str, float] = field(default_factory=dict)
+    bank: BankConfig = field(default_factory=BankConfig)
 
 
-Recipe = AutoencoderRecipe | FlowMatchingRecipe
+@dataclass(frozen=True, kw_only=True)
+class DistillationRecipe(StudentConfig):
+    """Make a few-step student of a teacher; in a file ``type`` in the table ``[objective]`` names the method."""
+
+    objective: objectives.Objective
+
+
+Recipe = AutoencoderRecipe | FlowMatchingRecipe | DistillationRecipe
 
 
 def read_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
@@ -105,7 +76,9 @@ def read_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
             return _build(AutoencoderRecipe, data)
         if method == "flow-matching":
             return _build(FlowMatchingRecipe, data)
-        raise ValueError(f"method must be 'autoencoder' or 'flow-matching', found {method!r}")
+        if method == "distillation":
+            return _build(DistillationRecipe, data)
+        raise ValueError(f"method must be 'autoencoder', 'flow-matching' or 'distillation', found {method!r}")
     except OSError as error:
         raise FewstepError(
             f"expected a recipe at {path}, but cannot read it ({error.strerror}); see distillation/recipes"
@@ -145,7 +118,9 @@ def _build(kind: type[T], data: dict[str, Any]) -> T:
     nested: dict[str, Callable[[dict[str, Any]], object]] = {
         "run": lambda fields: RunConfig(**fields),
         "timesteps": lambda fields: TimestepConfig(**fields),
+        "bank": lambda fields: BankConfig(**fields),
         "model": backbones.from_json,
+        "objective": objectives.from_json,
     }
     if kind is AutoencoderRecipe:
         nested["model"] = lambda fields: AutoencoderConfig(**fields)

@@ -12,7 +12,13 @@ import torch
 from fewstep_distillation.methods.autoencoder import AutoencoderMethod
 from fewstep_distillation.methods.flow_matching import FlowMatchingMethod
 from fewstep_distillation.methods.protocol import Method
-from fewstep_distillation.recipe import AutoencoderRecipe, Recipe, parse_settings, read_recipe
+from fewstep_distillation.recipe import (
+    AutoencoderRecipe,
+    FlowMatchingRecipe,
+    Recipe,
+    parse_settings,
+    read_recipe,
+)
 from fewstep_distillation.trainer import Trainer
 
 
@@ -21,13 +27,19 @@ def train(
 ) -> Path:
     """Run a recipe to the end of its budget; the output folder holds the weights, ``log.jsonl``, ``recipe.json`` and the state."""
     torch.manual_seed(recipe.run.seed)  # initial weights; every later choice has its own generator
-    method: Method = (
-        AutoencoderMethod(recipe) if isinstance(recipe, AutoencoderRecipe) else FlowMatchingMethod(recipe)
-    )
+    method = _method(recipe)
     output = Path(recipe.run.output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n", encoding="utf-8")
     return Trainer(method, recipe.run, on_log).run(resume)
+
+
+def _method(recipe: Recipe) -> Method:
+    if isinstance(recipe, AutoencoderRecipe):
+        return AutoencoderMethod(recipe)
+    if isinstance(recipe, FlowMatchingRecipe):
+        return FlowMatchingMethod(recipe)
+    return recipe.objective.build(recipe)
 
 
 def main() -> None:

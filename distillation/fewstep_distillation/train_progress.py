@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fewstep_distillation.recipe import RunConfig
+from fewstep_distillation.run_config import RunConfig
 
 
 @contextmanager

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast, compile_regions
+from accelerate.utils import broadcast
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from fewstep.errors import FewstepError
 from fewstep_distillation.ema import ExponentialMovingAverage
-from fewstep_distillation.methods.protocol import Method
-from fewstep_distillation.recipe import RunConfig
+from fewstep_distillation.methods.protocol import Criticised, Method
+from fewstep_distillation.optimised import Optimised
+from fewstep_distillation.run_config import RunConfig
 
 
 @dataclass
@@ -47,23 +48,15 @@ class Trainer:
         self, method: Method, config: RunConfig, on_log: Callable[[dict[str, float]], None] | None = None
     ) -> None:
         self.method, self.config, self.on_log = method, config, on_log
+        # Teacher, student and critic share the code of their blocks, which is compiled for each of their modes.
+        torch._dynamo.config.recompile_limit = 64
         self.accelerator = Accelerator(mixed_precision=config.precision, cpu=not torch.cuda.is_available())
-        device = self.accelerator.device
-        self.raw = method.module.to(device)
-        self.ema = ExponentialMovingAverage(self.raw, config.ema_decay)
-        # "decay" belongs to matrices and kernels; gains, biases and tables are left alone.
-        decayed = [p for p in self.raw.parameters() if p.ndim > 1]
-        rest = [p for p in self.raw.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            betas=(0.9, config.beta2),
-            fused=device.type == "cuda",
-        )
-        # Compiled inside DDP, not around it: in accelerate's own order Dynamo splits the graph at DDP's buckets, which gave gradient
-        # norms of 1e9 for the denoiser (torch 2.11, two H100). Repeated blocks are compiled once.
-        module = compile_regions(self.raw, dynamic=False) if config.compile else self.raw
-        self.module, self.stepper = self.accelerator.prepare(module, self.optimizer)
+        self.ema = ExponentialMovingAverage(method.module.to(self.accelerator.device), config.ema_decay)
+        self.player = Optimised(method.module, config, self.accelerator)
+        self.critic = None
+        if isinstance(method, Criticised):
+            self.critic = Optimised(method.critic, config, self.accelerator, method.critic_rate)
+            method.critic = self.critic.local  # the same parameters, compiled if the run is
         self.progress = Progress()
         self.output = Path(config.output)
 
@@ -100,20 +93,32 @@ class Trainer:
             yield
 
     def _step(self, per_process: int) -> dict[str, Tensor]:
-        config = self.config
         generator = torch.Generator(self.accelerator.device)
         generator.manual_seed(
-            hash((config.seed, self.progress.step, self.accelerator.process_index)) & 0x7FFFFFFFFFFFFFFF
+            hash((self.config.seed, self.progress.step, self.accelerator.process_index)) & 0x7FFFFFFFFFFFFFFF
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.progress)
-        loss, metrics = self.method.loss(self.module, per_process, generator)
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.raw.parameters(), config.gradient_clip)
-        self.stepper.step()
-        self.stepper.zero_grad(set_to_none=True)
-        self.ema.update(self.raw, self.progress.step)
-        return {"loss": loss.detach(), "gradient_norm": torch.as_tensor(norm), **metrics}
+        rate = learning_rate(self.config, self.progress)
+        criticism = self._criticise(per_process, generator, rate)
+        loss, metrics = self.method.loss(self.player.module, per_process, generator)
+        norm = self.player.update(loss, rate)
+        self.ema.update(self.player.raw, self.progress.step)
+        return {"loss": loss.detach(), "gradient_norm": norm, **criticism, **metrics}
+
+    def _criticise(self, per_process: int, generator: torch.Generator, rate: float) -> dict[str, Tensor]:
+        """The critic's updates that come before one of the module, if there is a critic."""
+        if self.critic is None or not isinstance(self.method, Criticised):
+            return {}
+        metrics: dict[str, Tensor] = {}
+        self.critic.raw.requires_grad_(True)
+        for _ in range(self.method.critic_updates):
+            loss, metrics = self.method.critic_loss(
+                self.critic.module, self.player.module, per_process, generator
+            )
+            metrics = {"critic_loss": loss.detach(), "critic_norm": self.critic.update(loss, rate), **metrics}
+        self.critic.raw.requires_grad_(
+            False
+        )  # the module's loss passes through the critic and must not move it
+        return metrics
 
     def _agree(self, seconds: float) -> float:
         """The main process's reading of a clock, on every process."""
@@ -134,7 +139,11 @@ class Trainer:
     def _save(self) -> None:
         """The whole state, in safetensors and JSON; the JSON is written last and names a complete state."""
         if self.accelerator.is_main_process:
-            save_file(_pack(self.raw, self.ema.module, self.optimizer), self.output / "state.tmp")
+            tensors = self.player.pack()
+            tensors |= {f"ema.{name}": p.cpu() for name, p in self.ema.module.named_parameters()}
+            if self.critic is not None:
+                tensors |= {f"critic.{name}": value for name, value in self.critic.pack().items()}
+            save_file(tensors, self.output / "state.tmp")
             (self.output / "state.tmp").replace(self.output / "state.safetensors")
             facts = {"step": self.progress.step, "seconds": self.progress.seconds}
             (self.output / "state.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
@@ -143,13 +152,16 @@ class Trainer:
     def _restore(self) -> None:
         facts = json.loads((self.output / "state.json").read_text(encoding="utf-8"))
         self.progress = Progress(facts["step"], facts["seconds"])
-        _unpack(
-            load_file(self.output / "state.safetensors"),
-            self.raw,
-            self.ema.module,
-            self.optimizer,
-            self.progress.step,
-        )
+        state = load_file(self.output / "state.safetensors")
+        self.player.unpack(state, self.progress.step)
+        with torch.no_grad():
+            for name, p in self.ema.module.named_parameters():
+                p.copy_(state[f"ema.{name}"])
+        if self.critic is not None and isinstance(self.method, Criticised):
+            critic = {
+                name.removeprefix("critic."): v for name, v in state.items() if name.startswith("critic.")
+            }
+            self.critic.unpack(critic, self.progress.step * self.method.critic_updates)
 
 
 def _refuse_divergence(values: dict[str, float], step: int) -> None:
@@ -159,29 +171,3 @@ def _refuse_divergence(values: dict[str, float], step: int) -> None:
             raise FewstepError(
                 f"expected a {name} below {limit:g}, found {values[name]:g} at step {step}; lower run.learning_rate or set run.compile = false"
             )
-
-
-def _pack(module: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
-    tensors = {f"module.{name}": p.detach() for name, p in module.named_parameters()}
-    tensors |= {f"ema.{name}": p.detach() for name, p in average.named_parameters()}
-    for name, p in module.named_parameters():
-        for moment in ("exp_avg", "exp_avg_sq"):
-            if p in optimizer.state:
-                tensors[f"{moment}.{name}"] = optimizer.state[p][moment]
-    return {name: value.contiguous().cpu().clone() for name, value in tensors.items()}
-
-
-def _unpack(
-    state: dict[str, Tensor], module: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW, step: int
-) -> None:
-    with torch.no_grad():
-        for prefix, target in (("module", module), ("ema", average)):
-            for name, p in target.named_parameters():
-                p.copy_(state[f"{prefix}.{name}"])
-    for name, p in module.named_parameters():
-        if f"exp_avg.{name}" in state:
-            moments = {
-                key: state[f"{key}.{name}"].to(p.device).contiguous() for key in ("exp_avg", "exp_avg_sq")
-            }
-            count = torch.tensor(float(step), device=p.device if optimizer.defaults["fused"] else "cpu")
-            optimizer.state[p] = {"step": count, **moments}

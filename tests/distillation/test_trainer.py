@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from fewstep.errors import FewstepError
-from fewstep_distillation.recipe import AutoencoderRecipe, RunConfig
+from fewstep_distillation.recipe import AutoencoderRecipe
+from fewstep_distillation.run_config import RunConfig
 from fewstep_distillation.train import train
 from fewstep_distillation.trainer import Progress, learning_rate
 from fewstep_models.autoencoder import AutoencoderConfig

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewstep_distillation.banks import LatentBank, TextBank, build_banks
-from fewstep_distillation.data.captions import canonical_caption
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.metrics.generators import TorchGenerator, checkpoint_table
 from fewstep_distillation.pictures import save_sheet
 from fewstep_distillation.recipe import FlowMatchingRecipe
+from fewstep_distillation.student import held_out_prompts
 from fewstep_distillation.timesteps import sample_sigma
 from fewstep_distillation.zoo_facts import EXAMPLES, LICENCES, STYLES
 from fewstep_models.checkpoint import Checkpoint, CheckpointConfig, load_autoencoder
@@ -31,7 +31,9 @@ class FlowMatchingMethod:
     def prepare(self, device: torch.device) -> None:
         """Encode all pictures and captions of the training split."""
         self.device = device
-        self.latents, self.text = build_banks(self.dataset, self.autoencoder, self.recipe, device)
+        self.latents, self.text = build_banks(
+            self.dataset, self.autoencoder, self.recipe.bank, self.recipe.run.seed, device
+        )
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator
@@ -73,14 +75,8 @@ class FlowMatchingMethod:
         )
         checkpoint = Checkpoint(config, self.autoencoder, module)
         checkpoint.save(folder)
-        prompts = self._prompts(64)
+        prompts = held_out_prompts(self.dataset, 64)
         generator = TorchGenerator(
             checkpoint, checkpoint_table(checkpoint, None, None), config.sampling.guidance, self.device
         )
         save_sheet(generator.generate(prompts, recipe.run.seed), folder / "samples.png", prompts)
-
-    def _prompts(self, count: int) -> list[str]:
-        """Held-out captions: pairs of glyph and style that training never saw."""
-        compose = self.dataset.split("compose") or self.dataset.split("train")
-        stride = max(1, len(compose) // count)
-        return [canonical_caption(self.dataset.rows[i]) for i in compose[::stride][:count]]

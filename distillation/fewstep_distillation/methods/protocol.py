@@ -1,7 +1,7 @@
 """What the trainer asks of a training method."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -22,3 +22,19 @@ class Method(Protocol):
 
     def write(self, module: nn.Module, folder: Path) -> None:
         """Save the (averaged) module as FP16 weights, with a picture to look at."""
+
+
+@runtime_checkable
+class Criticised(Protocol):
+    """A method with a second player, which is trained against the module: a discriminator, or the score of its pictures."""
+
+    critic: nn.Module
+    critic_updates: int
+    """Updates of the critic before each one of the module."""
+    critic_rate: float
+    """Factor on the learning rate of the run."""
+
+    def critic_loss(
+        self, critic: nn.Module, module: nn.Module, batch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The critic's loss; gradients go to the critic alone."""

@@ -18,7 +18,7 @@ def evaluate(
         int, typer.Option(help="Pictures to draw; fixes the prompts together with the seed.")
     ] = 2000,
     seed: Annotated[int, typer.Option(help="Of prompts and noise; picture k takes seed + k.")] = 0,
-    split: Annotated[str, typer.Option(help="Prompts: all, train, zero or compose.")] = "all",
+    split: Annotated[str, typer.Option(help="Prompts: all, held-out, train, zero or compose.")] = "all",
     steps: Annotated[int | None, typer.Option(help="Evaluations of the network.", show_default=False)] = None,
     guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
     sampler: Annotated[

@@ -1,5 +1,6 @@
 """Which rows of a data set are drawn in an evaluation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,16 +11,23 @@ from fewstep.errors import FewstepError
 from fewstep_distillation.data.dataset import Split
 from fewstep_distillation.metrics.references import References
 
-PromptSplit = Literal["all", "train", "zero", "compose"]
-_SHARES: dict[Split, float] = {"compose": 0.3, "zero": 0.2, "train": 0.5}
+PromptSplit = Literal["all", "held-out", "train", "zero", "compose"]
+_SHARES: Mapping[PromptSplit, Mapping[Split, float]] = {
+    "all": {"compose": 0.3, "zero": 0.2, "train": 0.5},
+    "held-out": {"zero": 0.44, "compose": 0.56},
+    "train": {"train": 1.0},
+    "zero": {"zero": 1.0},
+    "compose": {"compose": 1.0},
+}
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
     """What is drawn: n prompts, picture k with the noise of seed + k.
 
-    split: "all" draws 30 % `compose`, 20 % `zero` and 50 % training prompts, or all there are of the first
-    two and more of the last; another name draws that split alone. n and the seed decide everything.
+    split: "all" draws 30 % `compose`, 20 % `zero` and 50 % training prompts, or all there are of the first two and more of the last;
+    "held-out" draws 44 % `zero` and 56 % `compose`, about as many as the emoji data has; another name draws that split alone. n and the
+    seed decide everything.
     """
 
     n: int = 2000
@@ -45,11 +53,10 @@ def choose_rows(references: References, config: EvaluateConfig) -> NDArray[np.in
     """
     rng = np.random.default_rng(config.seed)
     parts, left = [], config.n
-    for split, share in _SHARES.items():
-        if config.split not in ("all", split):
-            continue
+    shares = _SHARES[config.split]
+    for split, share in shares.items():
         rows = rng.permutation(references.split(split))
-        last = split == config.split or split == "train"
+        last = split == list(shares)[-1]
         parts.append(rows[: left if last else round(config.n * share)])
         left -= len(parts[-1])
     if left:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fewstep_distillation.methods.flow_matching import FlowMatchingMethod
-from fewstep_distillation.recipe import FlowMatchingRecipe, RunConfig
+from fewstep_distillation.recipe import FlowMatchingRecipe
+from fewstep_distillation.run_config import BankConfig, RunConfig
 from fewstep_distillation.train import train
 from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
 from fewstep_models.backbones import BackboneConfig
@@ -26,7 +27,9 @@ def recipe(tmp_path: Path) -> FlowMatchingRecipe:
     save_autoencoder(Autoencoder(AutoencoderConfig()), tmp_path / "autoencoder")
     run = RunConfig(str(SLICE), str(tmp_path / "out"), 3, batch_size=8, log_every=1)
     model = SanaConfig(width=64, depth=1)
-    return FlowMatchingRecipe(run, str(tmp_path / "autoencoder"), model, captions_per_picture=2)
+    return FlowMatchingRecipe(
+        run, str(tmp_path / "autoencoder"), model, bank=BankConfig(captions_per_picture=2)
+    )
 
 
 class _Oracle(nn.Module):

@@ -1,0 +1,89 @@
+"""Discriminators on a denoiser's features (Sauer et al. 2024, LADD, arXiv:2403.12015)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewstep.errors import FewstepError
+from fewstep_models.backbones import BackboneConfig
+
+
+@contextmanager
+def tapped(denoiser: nn.Module, layers: Sequence[int]) -> Iterator[list[Tensor]]:
+    """Within the block, every call of the denoiser leaves the outputs (B, C, h, w) of these blocks in the yielded list."""
+    features: list[Tensor] = []
+    blocks = denoiser.get_submodule("blocks")
+    assert isinstance(blocks, nn.ModuleList)
+    handles = [
+        blocks[layer].register_forward_hook(lambda _, __, output: features.append(output)) for layer in layers
+    ]
+    try:
+        yield features
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Head(nn.Module):
+    """Features (B, C, h, w) and text (B, D) -> logits (B, h, w): one a position, plus a projection on the text (Miyato and Koyama 2018)."""
+
+    def __init__(self, channels: int, text_dim: int, width: int = 128) -> None:
+        super().__init__()
+        self.to_hidden = nn.Conv2d(channels, width, 1)
+        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.norm = nn.GroupNorm(8, width)
+        self.to_logit = nn.Conv2d(width, 1, 1)
+        self.to_text = nn.Linear(text_dim, width)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # R1 differentiates twice, which compiled graphs do not
+    def forward(self, features: Tensor, text: Tensor) -> Tensor:
+        hidden = F.silu(self.norm(self.to_hidden(_standardised(features))))
+        hidden = hidden + F.silu(self.mix(hidden))
+        projection = (hidden * self.to_text(text)[..., None, None]).mean(1)
+        return self.to_logit(hidden)[:, 0] + projection
+
+
+class Discriminator(nn.Module):
+    """One head a tapped layer -> logits (B, layers, h, w).
+
+    Raises:
+        FewstepError: the backbone is no stack of blocks of one width, or has fewer blocks.
+    """
+
+    def __init__(self, layers: Sequence[int], backbone: BackboneConfig) -> None:
+        super().__init__()
+        width, depth = getattr(backbone, "width", 0), getattr(backbone, "depth", 0)
+        if not width or not all(0 <= layer < depth for layer in layers):
+            raise FewstepError(
+                f"expected a teacher with blocks {tuple(layers)} of one width, found '{backbone.type}' with {depth} blocks; "
+                "choose other objective.layers, or an objective without a discriminator"
+            )
+        self.heads = nn.ModuleList(Head(width, backbone.text_dim) for _ in layers)
+
+    def forward(self, features: Sequence[Tensor], text: Tensor) -> Tensor:
+        logits = [head(feature.float(), text) for head, feature in zip(self.heads, features, strict=True)]
+        return torch.stack(logits, 1)
+
+
+def pooled(states: Tensor, mask: Tensor) -> Tensor:
+    """The mean (B, D) of text states (B, L, D) over the tokens of the mask (B, L)."""
+    return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's loss: ``E max(0, 1 - D(real)) + E max(0, 1 + D(fake))``."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def r1(logits: Tensor, features: Sequence[Tensor]) -> Tensor:
+    """``E |grad_F sum D|^2``, averaged over the heads, on the features (B, C, h, w) of real pictures, which must ask for gradients."""
+    gradients = torch.autograd.grad(logits.sum(), list(features), create_graph=True)
+    return torch.stack([g.square().flatten(1).sum(1).mean() for g in gradients]).mean()
+
+
+def _standardised(features: Tensor) -> Tensor:
+    """Unit variance over the channels: blocks differ in scale by orders of magnitude."""
+    return features * torch.rsqrt(features.square().mean(1, keepdim=True) + 1e-6)

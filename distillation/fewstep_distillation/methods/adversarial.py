@@ -1,0 +1,120 @@
+"""Adversarial diffusion distillation (Sauer et al. 2023, arXiv:2311.17042), its discriminator on the teacher's features (LADD)."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from fewstep_distillation.critics import Discriminator, hinge, pooled, r1, tapped
+from fewstep_distillation.flow import clean, maps, noised
+from fewstep_distillation.score_distillation import score_distillation_weight
+from fewstep_distillation.student import Batch, Student, StudentConfig
+from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
+
+ScoreWeighting = Literal["exponential", "sds"]
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """``-E D(F(x_theta)) + score_weight E c(sigma) |x_theta - sg x_teacher|^2`` against a hinge discriminator with R1.
+
+    ``layers`` are the teacher's blocks F whose outputs the heads judge, after noise of a level from ``renoise`` on real and drawn
+    pictures alike. ``weighting`` of the teacher's part: c = alpha ("exponential"), or that of score distillation ("sds").
+    """
+
+    type: str = field(default="adversarial", init=False)
+    layers: tuple[int, ...] = (1, 4, 7, 9)
+    score_weight: float = 1.0
+    weighting: ScoreWeighting = "exponential"
+    r1_weight: float = 1e-4
+    critic_rate: float = 1.0
+    renoise: TimestepConfig = field(default_factory=lambda: TimestepConfig(mean=-0.5, std=1.0))
+
+    def __post_init__(self) -> None:
+        """Refuse a discriminator that sees nothing and negative weights."""
+        if not self.layers or min(self.score_weight, self.r1_weight, self.critic_rate) < 0:
+            raise ValueError(
+                f"layers must name blocks and weights not be negative, found {self.layers}, {self.score_weight}, {self.r1_weight}"
+            )
+        if self.weighting not in ("exponential", "sds"):
+            raise ValueError(f"weighting must be exponential or sds, found {self.weighting!r}")
+
+    def build(self, config: StudentConfig) -> "AdversarialMethod":
+        """The method."""
+        return AdversarialMethod(self, config)
+
+
+class AdversarialMethod(Student):
+    """The student is asked at its own levels on noised real pictures; at sigma = 1 they are noise alone."""
+
+    sampler: ClassVar[str] = "flow-renoise"
+    critic_updates = 1
+
+    def __init__(self, objective: Adversarial, config: StudentConfig) -> None:
+        super().__init__(config)
+        self.objective = objective
+        self.critic_rate = objective.critic_rate
+        self.critic: nn.Module = Discriminator(objective.layers, self.checkpoint.config.denoiser)
+
+    def loss(
+        self, module: nn.Module, batch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One batch at random steps of the student."""
+        batch = self.batch(batch_size, generator)
+        drawn = self.draw(module, batch, generator)
+        sigma = sample_sigma(self.objective.renoise, batch_size, generator)
+        x = noised(drawn, self.noise(drawn, generator), sigma)
+        adversarial = -self.judge(self.critic, self.features(x, sigma, batch), batch).mean()
+        score = self._score_distance(drawn, batch, generator)
+        total = adversarial + self.objective.score_weight * score
+        return total, {"adversarial": adversarial.detach(), "score": score.detach()}
+
+    def critic_loss(
+        self, critic: nn.Module, module: nn.Module, batch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Hinge on real and drawn pictures at one noise level, and R1 on the features of the real ones."""
+        batch = self.batch(batch_size, generator)
+        with torch.no_grad():
+            drawn = self.draw(module, batch, generator)
+            sigma = sample_sigma(self.objective.renoise, batch_size, generator)
+            noise = self.noise(drawn, generator)
+            real = self.features(noised(batch.x0, noise, sigma), sigma, batch)
+            fake = self.features(noised(drawn, noise, sigma), sigma, batch)
+        real = [feature.float().requires_grad_() for feature in real]
+        logits_real = self.judge(critic, real, batch)
+        loss = hinge(logits_real, self.judge(critic, fake, batch))
+        penalty = r1(logits_real.float(), real)
+        return loss + self.objective.r1_weight * penalty, {
+            "hinge": loss.detach(),
+            "r1": penalty.detach(),
+        }
+
+    def draw(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The student's clean latents (B, C, h, w) from a random one of its levels."""
+        count = len(batch.x0)
+        step = torch.randint(self.config.steps, (count,), generator=generator, device=self.device)
+        sigma = self.levels[step]
+        x = noised(batch.x0, self.noise(batch.x0, generator), sigma)
+        return clean(x, module(x, 1000 * sigma, batch.states, batch.mask).float(), sigma)
+
+    def features(self, x: Tensor, sigma: Tensor, batch: Batch) -> list[Tensor]:
+        """The teacher's features of noised latents; gradients pass to the latents."""
+        with tapped(self.teacher, self.objective.layers) as features, self.precision():
+            self.teacher(x, 1000 * sigma, batch.states, batch.mask)
+        return features
+
+    def judge(self, critic: nn.Module, features: list[Tensor], batch: Batch) -> Tensor:
+        """Logits (B, layers, h, w)."""
+        logits: Tensor = critic(features, pooled(batch.states, batch.mask))
+        return logits
+
+    def _score_distance(self, drawn: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        """``E c(sigma) |x_theta - sg x_teacher(x_theta noised)|^2``."""
+        sigma = sample_sigma(TimestepConfig("uniform"), len(drawn), generator)
+        with torch.no_grad():
+            x = noised(drawn, self.noise(drawn, generator), sigma)
+            target = clean(x, self.guided(x, sigma, batch), sigma)
+        sds = self.objective.weighting == "sds"
+        weight = score_distillation_weight(sigma) if sds else 1 - sigma
+        return (maps(weight) * (drawn - target).square()).mean()

@@ -1,0 +1,126 @@
+"""Distribution matching distillation (Yin et al. 2024, DMD2, arXiv:2405.14867)."""
+
+import copy
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewstep_distillation.critics import Discriminator, pooled, tapped
+from fewstep_distillation.flow import clean, noised
+from fewstep_distillation.score_distillation import gradient_loss
+from fewstep_distillation.student import Batch, Student, StudentConfig
+from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
+from fewstep_models.backbones import BackboneConfig
+
+
+@dataclass(frozen=True)
+class DistributionMatching:
+    """``fake_updates`` of the fake score before each of the student; ``gan_weight`` of the heads on the fake score's features."""
+
+    type: str = field(default="distribution-matching", init=False)
+    fake_updates: int = 2
+    critic_rate: float = 1.0
+    layers: tuple[int, ...] = (4, 9)
+    gan_weight: float = 0.01
+    fake_gan_weight: float = 0.03
+    score_levels: TimestepConfig = field(default_factory=lambda: TimestepConfig("uniform"))
+
+    def __post_init__(self) -> None:
+        """Refuse a fake score that never learns and negative weights."""
+        if self.fake_updates < 1 or not self.layers or min(self.gan_weight, self.fake_gan_weight) < 0:
+            raise ValueError(
+                "fake_updates must be positive, layers name blocks and weights not be negative, "
+                f"found {self.fake_updates}, {self.layers}, {self.gan_weight}, {self.fake_gan_weight}"
+            )
+
+    def build(self, config: StudentConfig) -> "DistributionMatchingMethod":
+        """The method."""
+        return DistributionMatchingMethod(self, config)
+
+
+class FakeScore(nn.Module):
+    """The flow of the student's own pictures, with a discriminator on its features."""
+
+    def __init__(self, denoiser: nn.Module, layers: tuple[int, ...], backbone: BackboneConfig) -> None:
+        super().__init__()
+        self.layers = layers
+        self.denoiser = denoiser
+        self.discriminator = Discriminator(layers, backbone)
+
+    def forward(self, x: Tensor, timestep: Tensor, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Velocity (B, C, h, w) and logits (B, layers, h, w)."""
+        with tapped(self.denoiser, self.layers) as features:
+            velocity = self.denoiser(x, timestep, states, mask)
+        return velocity, self.discriminator(features, pooled(states, mask))
+
+
+class DistributionMatchingMethod(Student):
+    """The student's pictures, drawn as it will draw them (backward simulation), move by ``x_fake - x_teacher`` at random noise levels."""
+
+    sampler: ClassVar[str] = "flow-renoise"
+
+    def __init__(self, objective: DistributionMatching, config: StudentConfig) -> None:
+        super().__init__(config)
+        self.objective = objective
+        self.critic_updates, self.critic_rate = objective.fake_updates, objective.critic_rate
+        denoiser = copy.deepcopy(self.teacher).requires_grad_(True)
+        self.critic: nn.Module = FakeScore(denoiser, objective.layers, self.checkpoint.config.denoiser)
+
+    def loss(
+        self, module: nn.Module, batch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """``|x - sg(x - g)|^2 / 2`` a value with ``g = (x_fake - x_teacher) / mean |x - x_teacher|``, and the GAN's part."""
+        batch = self.batch(batch_size, generator)
+        drawn = self.draw(module, batch, generator)
+        sigma = self._score_sigma(batch_size, generator)
+        x = noised(drawn, self.noise(drawn, generator), sigma)
+        fake, logits = self._told(self.critic, x, sigma, batch)
+        with torch.no_grad():
+            real = clean(x, self.guided(x, sigma, batch), sigma)
+            scale = (drawn - real).abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-3)
+            gradient = (clean(x, fake, sigma) - real) / scale
+        matching = gradient_loss(drawn, gradient) / drawn[0].numel()
+        adversarial = F.softplus(-logits).mean()
+        metrics = {"adversarial": adversarial.detach(), "direction": gradient.square().mean()}
+        return matching + self.objective.gan_weight * adversarial, metrics
+
+    def critic_loss(
+        self, critic: nn.Module, module: nn.Module, batch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Flow matching on the student's pictures, and the discriminator's logistic loss on real and drawn ones."""
+        batch = self.batch(batch_size, generator)
+        with torch.no_grad():
+            drawn = self.draw(module, batch, generator)
+        sigma, noise = self._score_sigma(batch_size, generator), self.noise(drawn, generator)
+        both = Batch(torch.cat([drawn, batch.x0]), batch.states.repeat(2, 1, 1), batch.mask.repeat(2, 1))
+        x = noised(both.x0, noise.repeat(2, 1, 1, 1), sigma.repeat(2))
+        velocity, logits = self._told(critic, x, sigma.repeat(2), both)
+        fake, real = logits.chunk(2)
+        flow = F.mse_loss(velocity[:batch_size], noise - drawn)
+        gan = F.softplus(fake).mean() + F.softplus(-real).mean()
+        return flow + self.objective.fake_gan_weight * gan, {"flow": flow.detach(), "gan": gan.detach()}
+
+    def draw(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Clean latents (B, C, h, w) after a random number of the student's own steps; the last one alone has gradients."""
+        count = len(batch.x0)
+        last = int(torch.randint(self.config.steps, (), generator=generator, device=self.device))
+        x = self.noise(batch.x0, generator)
+        for step in range(last + 1):
+            sigma = self.levels[step].expand(count)
+            with torch.set_grad_enabled(step == last and torch.is_grad_enabled()):
+                drawn = clean(x, module(x, 1000 * sigma, batch.states, batch.mask).float(), sigma)
+            if step < last:
+                x = noised(drawn, self.noise(drawn, generator), self.levels[step + 1].expand(count))
+        return drawn
+
+    def _score_sigma(self, count: int, generator: torch.Generator) -> Tensor:
+        """Levels within [0.02, 0.98], where both scores are known."""
+        return 0.02 + 0.96 * sample_sigma(self.objective.score_levels, count, generator)
+
+    def _told(self, critic: nn.Module, x: Tensor, sigma: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        with self.precision():
+            velocity, logits = critic(x, 1000 * sigma, batch.states, batch.mask)
+        return velocity.float(), logits.float()

@@ -1,0 +1,83 @@
+"""Reflow (Liu et al. 2022, arXiv:2209.03003; InstaFlow, Liu et al. 2023, arXiv:2309.06380): straighten the flow between pairs."""
+
+import itertools
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewstep.samplers import flow_sigmas
+from fewstep_distillation.flow import euler, noised
+from fewstep_distillation.pairs import build_pairs
+from fewstep_distillation.student import Student, StudentConfig
+from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
+
+
+@dataclass(frozen=True)
+class Reflow:
+    """One round; the next takes this student for its teacher.
+
+    ``pairs`` pictures by ``teacher_steps`` Euler steps of the guided teacher. Noise levels are uniform, with a part ``at_noise`` of
+    them at sigma = 1, where a student of one step is asked.
+    """
+
+    type: str = field(default="reflow", init=False)
+    pairs: int = 32768
+    teacher_steps: int = 20
+    at_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse an empty set of pairs and what is no part of a batch."""
+        if self.pairs < 1 or self.teacher_steps < 1 or not 0 <= self.at_noise <= 1:
+            raise ValueError(
+                "pairs and teacher_steps must be positive and at_noise in [0, 1], "
+                f"found {self.pairs}, {self.teacher_steps}, {self.at_noise}"
+            )
+
+    def build(self, config: StudentConfig) -> "ReflowMethod":
+        """The method."""
+        return ReflowMethod(self, config)
+
+
+class ReflowMethod(Student):
+    """``|u_theta((1 - sigma) y + sigma n, sigma) - (n - y)|^2`` over pairs (n, y) of the teacher."""
+
+    def __init__(self, objective: Reflow, config: StudentConfig) -> None:
+        super().__init__(config)
+        self.objective = objective
+
+    def prepare(self, device: torch.device) -> None:
+        """The banks, and the pairs made of them."""
+        super().prepare(device)
+        objective, run = self.objective, self.config.run
+        self.pairs = build_pairs(self, objective.pairs, objective.teacher_steps, run.seed, run.batch_size)
+
+    def loss(
+        self, module: nn.Module, batch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One batch of pairs at random levels."""
+        noise, batch = self.pairs.draw(self, batch_size, generator)
+        sigma = sample_sigma(TimestepConfig("uniform"), batch_size, generator)
+        coin = torch.rand(batch_size, generator=generator, device=sigma.device)
+        sigma = torch.where(coin < self.objective.at_noise, 1.0, sigma)
+        velocity = module(noised(batch.x0, noise, sigma), 1000 * sigma, batch.states, batch.mask)
+        return F.mse_loss(velocity.float(), noise - batch.x0), {}
+
+
+@torch.no_grad()
+def straightness(student: Student, network: nn.Module, count: int, steps: int, seed: int) -> float:
+    """``E |(n - x0) - u(x_sigma, sigma)|^2`` along the network's own flow, averaged over the steps: 0 where its paths are lines.
+
+    (Liu et al. 2022, section 2.2; here a mean over latents, so that a value of 1 is the variance of a latent.)
+    """
+    generator = torch.Generator(student.device).manual_seed(seed)
+    batch = student.batch(count, generator)
+    noise = student.noise(batch.x0, generator)
+    levels = torch.tensor(flow_sigmas(steps, 1.0), dtype=torch.float32, device=student.device)
+    x, velocities = noise, []
+    for here, there in itertools.pairwise(levels):
+        sigma = here.expand(count)
+        velocities.append(network(x, 1000 * sigma, batch.states, batch.mask).float())
+        x = euler(x, velocities[-1], sigma, there.expand(count))
+    return float(torch.stack([(noise - x - u).square().mean() for u in velocities]).mean())

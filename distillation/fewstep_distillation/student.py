@@ -1,0 +1,168 @@
+"""What every method of distillation shares: the frozen teacher, the student that starts as its copy, the data, the checkpoint."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from accelerate.utils import compile_regions
+from torch import Tensor, nn
+
+from fewstep.samplers import flow_sigmas
+from fewstep_distillation.banks import build_banks
+from fewstep_distillation.data.captions import canonical_caption
+from fewstep_distillation.data.dataset import EmojiDataset
+from fewstep_distillation.metrics.generators import TorchGenerator, checkpoint_table
+from fewstep_distillation.pictures import save_sheet
+from fewstep_distillation.run_config import BankConfig, RunConfig
+from fewstep_models import zoo
+from fewstep_models.checkpoint import Checkpoint, SamplingDefaults
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """A student of ``steps`` network evaluations.
+
+    ``teacher`` is a checkpoint folder or a zoo name, and ``start`` another one whose weights the student starts from (the teacher's
+    where it is empty). ``guidance`` is the teacher's scale (its own where None), which becomes a part of the student. ``shift`` moves
+    the student's levels to more noise.
+    """
+
+    run: RunConfig
+    teacher: str
+    name: str
+    steps: int = 4
+    start: str = ""
+    guidance: float | None = None
+    shift: float = 1.0
+    bank: BankConfig = field(default_factory=BankConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a student that takes no step."""
+        if self.steps < 1 or self.shift <= 0:
+            raise ValueError(f"steps and shift must be positive, found {self.steps} and {self.shift}")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clean latents (B, C, h, w), text states (B, L, D) and masks (B, L), all float32."""
+
+    x0: Tensor
+    states: Tensor
+    mask: Tensor
+
+
+class Student:
+    """A method without its loss. A student needs no guidance unless its method says so, and is sampled by ``sampler``."""
+
+    sampler: ClassVar[str] = "flow-euler"
+    keeps_guidance: ClassVar[bool] = False
+
+    def __init__(self, config: StudentConfig) -> None:
+        self.config = config
+        self.checkpoint = Checkpoint.load(zoo.resolve(config.teacher))
+        self.dataset = EmojiDataset(Path(config.run.data))
+        self.teacher: nn.Module = self.checkpoint.denoiser
+        start = Checkpoint.load(zoo.resolve(config.start)).denoiser if config.start else self.teacher
+        self.module: nn.Module = copy.deepcopy(start).requires_grad_(True)
+        own = self.checkpoint.config.sampling.guidance
+        self.guidance = own if config.guidance is None else config.guidance
+
+    def prepare(self, device: torch.device) -> None:
+        """Encode all pictures and captions of the training split; move the teacher and the student's levels (steps + 1,)."""
+        self.device = device
+        levels = flow_sigmas(self.config.steps, self.config.shift)
+        self.levels = torch.tensor(levels, dtype=torch.float32, device=device)
+        self.teacher = self.teacher.to(device)
+        if self.config.run.compile:
+            self.teacher = compile_regions(self.teacher, dynamic=False)
+        self.latents, self.text = build_banks(
+            self.dataset,
+            self.checkpoint.autoencoder,
+            self.config.bank,
+            self.config.run.seed,
+            device,
+            self.checkpoint.config.latent,
+        )
+
+    def batch(self, count: int, generator: torch.Generator) -> Batch:
+        """Examples drawn by their weights, each with one of its captions."""
+        index, caption = self._draw(count, generator)
+        return self.with_captions(self.latents.latents[index], caption)
+
+    def captions(self, count: int, generator: torch.Generator) -> Tensor:
+        """Rows (count,) of captions, drawn as in :meth:`batch`."""
+        return self._draw(count, generator)[1]
+
+    def with_captions(self, x0: Tensor, caption: Tensor) -> Batch:
+        """A batch of latents (B, C, h, w) and rows (B,) of captions; row 0 is the empty caption."""
+        return Batch(x0, self.text.states[caption].float(), self.text.masks[caption])
+
+    def without_text(self, batch: Batch) -> Batch:
+        """The same latents with the empty caption."""
+        return self.with_captions(
+            batch.x0, torch.zeros(len(batch.x0), dtype=torch.long, device=batch.x0.device)
+        )
+
+    def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        bank, device = self.latents, generator.device
+        index = torch.multinomial(bank.weights, count, replacement=True, generator=generator)
+        coin = torch.rand(count, generator=generator, device=device)
+        return index, bank.first[index] + (coin * bank.count[index]).long()
+
+    @torch.no_grad()
+    def guided(self, x: Tensor, sigma: Tensor, batch: Batch, scale: float | None = None) -> Tensor:
+        """The teacher's velocity (B, C, h, w) with classifier-free guidance, ``u_0 + w (u_c - u_0)``; one call of twice the batch."""
+        scale = self.guidance if scale is None else scale
+        with self.precision():
+            if scale == 1.0:
+                return self.teacher(x, 1000 * sigma, batch.states, batch.mask).float()
+            empty = self.without_text(batch)
+            states, mask = torch.cat([empty.states, batch.states]), torch.cat([empty.mask, batch.mask])
+            both = self.teacher(torch.cat([x, x]), 1000 * sigma.repeat(2), states, mask).float()
+        u_0, u_c = both.chunk(2)
+        return u_0 + scale * (u_c - u_0)
+
+    def precision(self) -> torch.autocast:
+        """Autocast as the run has it, for networks that the trainer does not wrap."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.run.precision == "bf16")
+
+    def noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
+        """Unit normal noise of the same shape."""
+        return torch.randn(like.shape, generator=generator, device=like.device)
+
+    @torch.no_grad()
+    def write(self, module: nn.Module, folder: Path) -> None:
+        """A whole checkpoint whose defaults are the student's own, and a sheet of 64 prompts."""
+        guidance = self.guidance if self.keeps_guidance else 1.0
+        sampling = SamplingDefaults(
+            shift=self.config.shift, steps=self.config.steps, guidance=guidance, sampler=self.sampler
+        )
+        config = dataclasses.replace(
+            self.checkpoint.config, name=self.config.name, sampling=sampling, training=self._facts()
+        )
+        checkpoint = Checkpoint(config, self.checkpoint.autoencoder, module)
+        checkpoint.save(folder)
+        prompts = held_out_prompts(self.dataset, 64)
+        generator = TorchGenerator(
+            checkpoint, checkpoint_table(checkpoint, None, None), guidance, self.device
+        )
+        save_sheet(generator.generate(prompts, self.config.run.seed), folder / "samples.png", prompts)
+
+    def _facts(self) -> Mapping[str, object]:
+        return {
+            "data_digest": self.dataset.digest,
+            "method": type(self).__name__,
+            "teacher": self.checkpoint.config.name,
+            "teacher_guidance": self.guidance,
+        }
+
+
+def held_out_prompts(dataset: EmojiDataset, count: int) -> list[str]:
+    """Captions of pairs of glyph and style that training never saw."""
+    compose = dataset.split("compose") or dataset.split("train")
+    stride = max(1, len(compose) // count)
+    return [canonical_caption(dataset.rows[i]) for i in compose[::stride][:count]]
