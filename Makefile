@@ -10,7 +10,7 @@ THINGS := "red heart" pizza rocket "cat face" automobile "tropical fish" mushroo
 	snowman "wrapped gift" crown "hot beverage" dragon strawberry robot sunflower
 STYLES := 3d flat
 
-.PHONY: help demo test test-slow check format clean
+.PHONY: help demo test test-slow test-mac check format clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -34,6 +34,10 @@ test-slow: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps -r tests/references.txt
 	$(BIN)/fewstep data build emoji
 	$(BIN)/python -m pytest -m slow
+
+## make test-mac    Core ML packages on Core ML itself; for macOS, and not yet run on one
+test-mac: $(INSTALLED)
+	$(BIN)/python -m pytest tests/mac tests/runtime/engines/test_coreml.py
 
 ## make check       ruff, mypy --strict and import-linter alone
 check: $(INSTALLED)

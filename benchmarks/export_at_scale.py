@@ -27,15 +27,16 @@ from accelerate import init_empty_weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from fewstep_export.components import Component
+from fewstep_export.large.activations import imagine
 from fewstep_export.large.child import in_child
 from fewstep_export.large.memory import MemoryForecast
-from fewstep_export.large.trace import LargeNetwork, trace
+from fewstep_export.large.trace import LargeNetwork, give_shapes, trace
 from fewstep_export.large.verify import Feeds, compare
 from fewstep_export.large.weights import WeightFiles
 from fewstep_export.large.writer import write
 
 RESULT = Path(__file__).parent / "results" / "export_at_scale.json"
-ACTIVATIONS = 1_000_000_000
 SHARD = 1 << 30
 STABLE_DIFFUSION = {
     "sample_size": 64,
@@ -112,7 +113,7 @@ class Stored:
         inputs = {"latents": self.case.latents, "timestep": (), "text_states": self.case.text}
         shapes = {name: ((2, *shape), torch.float32) for name, shape in inputs.items()}
         return LargeNetwork(
-            "denoiser", Denoiser(self.case.build(), self.case.kind), shapes, "velocity", "network."
+            "denoiser", Denoiser(self.case.build(), self.case.kind), shapes, ("velocity",), "network."
         )
 
     def weights(self) -> WeightFiles:
@@ -158,7 +159,7 @@ def _run(case: Case, folder: Path, peer_python: str | None) -> list[dict[str, An
 def _fewstep(stored: Stored, folder: Path) -> dict[str, Any]:
     folder.mkdir()
     begin, path = perf_counter(), folder / "denoiser.onnx"
-    forecast = MemoryForecast.of(stored.network().weight_shapes(), ACTIVATIONS)
+    forecast = _forecast(stored)
     exported = in_child("exporting", export, stored, path)
     compared = compare(stored, path, feeds(stored.case), stored.case.name)
     peaks = {"export": exported.peak_bytes, **compared.peak_bytes}
@@ -172,6 +173,14 @@ def _fewstep(stored: Stored, folder: Path) -> dict[str, Any]:
         "max_abs_error": compared.verification.max_abs_error,
         "output_scale": compared.verification.output_scale,
     }
+
+
+def _forecast(stored: Stored) -> MemoryForecast:
+    network = stored.network()
+    give_shapes(network.module, stored.case.name)
+    component = Component(network.name, network.module, tuple(network.inputs), network.outputs)
+    evaluation = imagine(component, feeds(stored.case))
+    return MemoryForecast.of(network.weight_shapes(), evaluation.torch, evaluation.graph)
 
 
 def _optimum(stored: Stored, folder: Path, python: str) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def _cached(
         key.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     path = Path(config.cache) / f"{key.hexdigest()[:16]}.safetensors"
     if path.is_file():
-        return load_file(path, device=str(device))
+        return {name: value.to(device) for name, value in load_file(path).items()}
     arrays = _encode(dataset, autoencoder, config, seed, device)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}")

@@ -25,7 +25,7 @@ def train(
         list[str] | None, typer.Option("--set", help="Override a field: run.steps=100")
     ] = None,
 ) -> None:
-    """Train an autoencoder or a flow-matching teacher from a recipe (several GPUs: accelerate launch -m fewstep_distillation.train)."""
+    """Train an autoencoder, a teacher, or a student of one from a recipe (several GPUs: accelerate launch -m fewstep_distillation.train)."""
     from fewstep_distillation.recipe import parse_settings, read_recipe
     from fewstep_distillation.train import train as run
     from fewstep_distillation.train_progress import progress

@@ -7,20 +7,35 @@ from fewstep_distillation.methods.adversarial import Adversarial
 from fewstep_distillation.methods.cfg_aware import CFGAware
 from fewstep_distillation.methods.consistency import Consistency
 from fewstep_distillation.methods.distribution_matching import DistributionMatching
+from fewstep_distillation.methods.features import Features
 from fewstep_distillation.methods.one_step import OneStep
 from fewstep_distillation.methods.progressive import Progressive
 from fewstep_distillation.methods.reflow import Reflow
+from fewstep_distillation.methods.scm import ContinuousConsistency
+from fewstep_distillation.methods.sprint import Sprint
 from fewstep_distillation.timesteps import TimestepConfig
+from fewstep_models import backbones
 
-Objective = Progressive | CFGAware | OneStep | Reflow | Consistency | Adversarial | DistributionMatching
+Objective = (
+    Progressive
+    | CFGAware
+    | OneStep
+    | Reflow
+    | Consistency
+    | ContinuousConsistency
+    | Adversarial
+    | Sprint
+    | DistributionMatching
+    | Features
+)
 _BY_TYPE: Mapping[str, type[Objective]] = {
     objective.__dataclass_fields__["type"].default: objective for objective in get_args(Objective)
 }
-_LEVELS = ("renoise", "score_levels")
+_LEVELS = ("levels", "renoise", "score_levels")
 
 
 def from_json(data: Mapping[str, Any]) -> Objective:
-    """The objective in a table ``[objective]``; lists become tuples, tables of noise levels a ``TimestepConfig``.
+    """The objective in a table ``[objective]``; lists become tuples, tables of noise levels a ``TimestepConfig``, ``model`` a backbone.
 
     Raises:
         ValueError: the type is missing or unknown, or a value is impossible.
@@ -36,4 +51,6 @@ def from_json(data: Mapping[str, Any]) -> Objective:
 def _value(name: str, value: Any) -> Any:
     if name in _LEVELS:
         return TimestepConfig(**value)
+    if name == "model":
+        return backbones.from_json(value)
     return tuple(value) if isinstance(value, list) else value

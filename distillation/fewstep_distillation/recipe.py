@@ -51,6 +51,27 @@ class FlowMatchingRecipe:
     bank: BankConfig = field(default_factory=BankConfig)
 
 
+@dataclass(frozen=True)
+class DecoderRecipe:
+    """Teach a small decoder the pictures of a checkpoint's decoder: ``L1 + perceptual_weight * perceptual``, see ``methods/decoder.py``.
+
+    ``widths`` and ``blocks`` are its stages, from the picture's resolution down. The result is ``teacher`` with the small decoder.
+    """
+
+    run: RunConfig
+    teacher: str
+    name: str
+    widths: tuple[int, ...] = (16, 32, 64, 64)
+    blocks: tuple[int, ...] = (1, 1, 1, 1)
+    perceptual_weight: float = 0.3
+    latent_noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Accept lists (TOML)."""
+        for name in ("widths", "blocks"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class DistillationRecipe(StudentConfig):
     """Make a few-step student of a teacher; in a file ``type`` in the table ``[objective]`` names the method."""
@@ -58,7 +79,7 @@ class DistillationRecipe(StudentConfig):
     objective: objectives.Objective
 
 
-Recipe = AutoencoderRecipe | FlowMatchingRecipe | DistillationRecipe
+Recipe = AutoencoderRecipe | FlowMatchingRecipe | DecoderRecipe | DistillationRecipe
 
 
 def read_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
@@ -76,9 +97,13 @@ def read_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
             return _build(AutoencoderRecipe, data)
         if method == "flow-matching":
             return _build(FlowMatchingRecipe, data)
+        if method == "decoder":
+            return _build(DecoderRecipe, data)
         if method == "distillation":
             return _build(DistillationRecipe, data)
-        raise ValueError(f"method must be 'autoencoder', 'flow-matching' or 'distillation', found {method!r}")
+        raise ValueError(
+            f"method must be 'autoencoder', 'flow-matching', 'decoder' or 'distillation', found {method!r}"
+        )
     except OSError as error:
         raise FewstepError(
             f"expected a recipe at {path}, but cannot read it ({error.strerror}); see distillation/recipes"

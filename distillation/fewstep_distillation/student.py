@@ -26,9 +26,9 @@ from fewstep_models.checkpoint import Checkpoint, SamplingDefaults
 class StudentConfig:
     """A student of ``steps`` network evaluations.
 
-    ``teacher`` is a checkpoint folder or a zoo name, and ``start`` another one whose weights the student starts from (the teacher's
-    where it is empty). ``guidance`` is the teacher's scale (its own where None), which becomes a part of the student. ``shift`` moves
-    the student's levels to more noise.
+    ``teacher`` is a checkpoint folder or a zoo name, and ``start`` another one whose network the student starts from (the teacher's
+    where it is empty); it may be smaller than the teacher. ``guidance`` is the teacher's scale (its own where None), which becomes a
+    part of the student. ``shift`` moves the student's levels to more noise.
     """
 
     run: RunConfig
@@ -66,8 +66,9 @@ class Student:
         self.checkpoint = Checkpoint.load(zoo.resolve(config.teacher))
         self.dataset = EmojiDataset(Path(config.run.data))
         self.teacher: nn.Module = self.checkpoint.denoiser
-        start = Checkpoint.load(zoo.resolve(config.start)).denoiser if config.start else self.teacher
-        self.module: nn.Module = copy.deepcopy(start).requires_grad_(True)
+        start = Checkpoint.load(zoo.resolve(config.start)) if config.start else self.checkpoint
+        self.module: nn.Module = copy.deepcopy(start.denoiser).requires_grad_(True)
+        self.backbone = start.config.denoiser
         own = self.checkpoint.config.sampling.guidance
         self.guidance = own if config.guidance is None else config.guidance
 
@@ -107,6 +108,13 @@ class Student:
             batch.x0, torch.zeros(len(batch.x0), dtype=torch.long, device=batch.x0.device)
         )
 
+    def with_dropout(self, batch: Batch, rate: float, generator: torch.Generator) -> Batch:
+        """The batch with some captions replaced by the empty one, on which guidance rests."""
+        drop = torch.rand(len(batch.x0), generator=generator, device=self.device) < rate
+        empty = self.without_text(batch)
+        states = torch.where(drop[:, None, None], empty.states, batch.states)
+        return Batch(batch.x0, states, torch.where(drop[:, None], empty.mask, batch.mask))
+
     def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         bank, device = self.latents, generator.device
         index = torch.multinomial(bank.weights, count, replacement=True, generator=generator)
@@ -142,7 +150,11 @@ class Student:
             shift=self.config.shift, steps=self.config.steps, guidance=guidance, sampler=self.sampler
         )
         config = dataclasses.replace(
-            self.checkpoint.config, name=self.config.name, sampling=sampling, training=self._facts()
+            self.checkpoint.config,
+            name=self.config.name,
+            denoiser=self.backbone,
+            sampling=sampling,
+            training=self._facts(),
         )
         checkpoint = Checkpoint(config, self.checkpoint.autoencoder, module)
         checkpoint.save(folder)

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 
 from fewstep_distillation.methods.autoencoder import AutoencoderMethod
+from fewstep_distillation.methods.decoder import DecoderMethod
 from fewstep_distillation.methods.flow_matching import FlowMatchingMethod
 from fewstep_distillation.methods.protocol import Method
 from fewstep_distillation.recipe import (
     AutoencoderRecipe,
+    DecoderRecipe,
     FlowMatchingRecipe,
     Recipe,
     parse_settings,
@@ -39,6 +41,8 @@ def _method(recipe: Recipe) -> Method:
         return AutoencoderMethod(recipe)
     if isinstance(recipe, FlowMatchingRecipe):
         return FlowMatchingMethod(recipe)
+    if isinstance(recipe, DecoderRecipe):
+        return DecoderMethod(recipe)
     return recipe.objective.build(recipe)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fewstep.errors import FewstepError
 from fewstep_distillation.ema import ExponentialMovingAverage
-from fewstep_distillation.methods.protocol import Criticised, Method
+from fewstep_distillation.methods.protocol import Criticised, Method, Scheduled
 from fewstep_distillation.optimised import Optimised
 from fewstep_distillation.run_config import RunConfig
 
@@ -98,6 +98,8 @@ class Trainer:
             hash((self.config.seed, self.progress.step, self.accelerator.process_index)) & 0x7FFFFFFFFFFFFFFF
         )
         rate = learning_rate(self.config, self.progress)
+        if isinstance(self.method, Scheduled):
+            self.method.updates = self.progress.step
         criticism = self._criticise(per_process, generator, rate)
         loss, metrics = self.method.loss(self.player.module, per_process, generator)
         norm = self.player.update(loss, rate)

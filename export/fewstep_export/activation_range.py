@@ -35,9 +35,22 @@ def require_fp16_range(
     Raises:
         FewstepError: one is above a fourth of the largest FP16 number; the message names the first in order of execution.
     """
+    half = half_tensors(fp16)
+    return require_headroom([peak for peak in _peaks(fp32, inputs) if peak.tensor in half], component)
+
+
+def half_tensors(fp16: onnx.ModelProto) -> set[str]:
+    """The names of the tensors that a graph keeps in FP16."""
     half = {v.name for v in fp16.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16}
-    half |= {value.name for value in fp16.graph.output}  # rounded to FP16 before their last Cast
-    peaks = [peak for peak in _peaks(fp32, inputs) if peak.tensor in half]
+    return half | {value.name for value in fp16.graph.output}  # rounded to FP16 before their last Cast
+
+
+def require_headroom(peaks: Sequence[Peak], component: str) -> Peak:
+    """The largest of the peaks, given in order of execution.
+
+    Raises:
+        FewstepError: see `require_fp16_range`.
+    """
     for peak in peaks:
         if not peak.value * HEADROOM <= FP16_MAX:
             raise FewstepError(

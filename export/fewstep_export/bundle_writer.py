@@ -28,7 +28,7 @@ def staged_folder(output: Path) -> Iterator[Path]:
         FewstepError: something that is not a bundle is at `output`.
         OSError: the folder cannot be made or moved.
     """
-    _require_replaceable(output)
+    require_replaceable(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(output)
     staging = output.parent / f".{output.name}.{os.getpid()}.partial"
@@ -76,7 +76,12 @@ def _record(path: Path) -> FileRecord:
         return FileRecord(hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size)
 
 
-def _require_replaceable(output: Path) -> None:
+def require_replaceable(output: Path) -> None:
+    """Refuses a place where something else than a bundle is.
+
+    Raises:
+        FewstepError: it is.
+    """
     bundle = (output / MANIFEST_NAME).is_file() or (output.is_dir() and not any(output.iterdir()))
     if (output.exists() or output.is_symlink()) and (output.is_symlink() or not bundle):
         raise FewstepError(

@@ -23,8 +23,14 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Bundle to write; NAME.fewstep if not given.")
     ] = None,
-    target: Annotated[list[str], typer.Option(help="Engine to build for: ort.")] = ["ort"],  # noqa: B006 - typer copies it
-    precision: Annotated[list[str], typer.Option(help="fp32 or fp16.")] = ["fp32", "fp16"],  # noqa: B006
+    target: Annotated[list[str], typer.Option(help="Engine to build for: ort, coreml.")] = ["ort"],  # noqa: B006 - typer copies it
+    precision: Annotated[
+        list[str],
+        typer.Option(help="fp32 or fp16; for coreml also w8, w4, palette6, palette4, palette-mixed."),
+    ] = ["fp32", "fp16"],  # noqa: B006
+    min_target: Annotated[
+        str, typer.Option(help="Oldest system for a Core ML package: iOS17 or iOS18.")
+    ] = "iOS17",
     steps: Annotated[int | None, typer.Option(help="Evaluations of the network.", show_default=False)] = None,
     sampler: Annotated[
         str | None, typer.Option(help="A name of docs/samplers.md, like flow-euler.", show_default=False)
@@ -43,13 +49,32 @@ def export(
     lora: Annotated[
         list[str] | None, typer.Option(help="LoRA to fuse: FILE or FILE:SCALE.", show_default=False)
     ] = None,
+    hoist: Annotated[
+        bool, typer.Option("--hoist", help="Add builds that compute once a prompt what depends on it alone.")
+    ] = False,
+    fuse_step: Annotated[
+        bool, typer.Option("--fuse-step", help="Add builds with a whole step of the sampler in one graph.")
+    ] = False,
+    unroll: Annotated[
+        int | None,
+        typer.Option(help="Add builds with so many steps and the decoder in one graph.", show_default=False),
+    ] = None,
+    large_from: Annotated[
+        float, typer.Option(help="GB of FP32 weights from which components are exported one at a time.")
+    ] = 1.0,
+    force_memory: Annotated[
+        bool,
+        typer.Option("--force-memory", help="Begin although the forecast exceeds this machine's memory."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle; every graph is compared with torch before it is written."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TimeElapsedColumn
 
-    from fewstep_export.config import ExportConfig, Lora, Precision, Target
+    from fewstep_export.config import ExportConfig, Lora, MinimumTarget, Precision, Target
+    from fewstep_export.large.config import Large
+    from fewstep_export.loop_forms.config import LoopForms
 
     config = ExportConfig(
         source,
@@ -63,8 +88,12 @@ def export(
         compare,
         configurations,
         tuple(Lora.parse(text) for text in lora or ()),
+        LoopForms(hoist, fuse_step, unroll),
+        Large(large_from, force_memory),
+        min_target=cast("MinimumTarget", min_target),
     )
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=1)
         progress.refresh()
         # Threads of torch that wait by spinning make it 20 times slower on a busy machine (2 cores, 8.0 s instead of
@@ -75,6 +104,7 @@ def export(
         path = run(
             config,
             lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+            lambda line: progress.console.print(line, soft_wrap=True, highlight=False, markup=False),
         )
     _report(path, as_json)
 

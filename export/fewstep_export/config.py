@@ -1,7 +1,7 @@
 """What an export is asked to do; nothing heavy is imported here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Literal, get_args
@@ -9,9 +9,14 @@ from typing import Literal, get_args
 from fewstep.errors import FewstepError
 from fewstep.samplers import SAMPLERS
 from fewstep.samplers.diffusers import BUILDERS
+from fewstep_export.large.config import Large
+from fewstep_export.loop_forms.config import LoopForms
 
-Target = Literal["ort"]
-Precision = Literal["fp32", "fp16"]
+Target = Literal["ort", "coreml"]
+Precision = Literal["fp32", "fp16", "w8", "w4", "palette6", "palette4", "palette-mixed"]
+FLOATS: tuple[Precision, ...] = ("fp32", "fp16")
+"""What every target has; the others are weights of Core ML packages in so many bits."""
+MinimumTarget = Literal["iOS17", "iOS18"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Lora:
 
 OnProgress = Callable[[str, int, int], None]
 """(what begins now, stages done, stages in all)"""
+OnSay = Callable[[str], None]
+"""(a line for the person who waits)"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ class ExportConfig:
         source: zoo name, or folder of a checkpoint of fewstep or of a diffusers pipeline.
         output: bundle folder to write.
         targets: engines to build for.
-        precisions: builds of the graphs; "fp32" also gives the .ort build.
+        precisions: builds of the graphs; "fp32" also gives the .ort build, those but "fp32" and "fp16" are of Core ML alone.
+        min_target: the oldest system that may load a Core ML package.
         steps: rows of the step tables; None takes the checkpoint's.
         sampler: default sampler; None takes the checkpoint's.
         guidance: scale of classifier-free guidance; None takes the checkpoint's.
@@ -59,12 +67,15 @@ class ExportConfig:
         loras: files that are fused into a diffusers pipeline.
         compare: draw with the checkpoint's own program too, and refuse a bundle whose pictures differ.
         size: side of the pictures in pixels, for diffusers pipelines; None takes the checkpoint's.
+        loop: further variants with more of the loop inside their graphs.
+        large: when a diffusers folder is exported one component at a time.
     """
 
     source: str
     output: Path
     targets: tuple[Target, ...] = ("ort",)
     precisions: tuple[Precision, ...] = ("fp32", "fp16")
+    min_target: MinimumTarget = field(default="iOS17", kw_only=True)
     steps: int | None = None
     sampler: str | None = None
     guidance: float | None = None
@@ -72,11 +83,15 @@ class ExportConfig:
     compare: bool = False
     configurations: Path | None = None
     loras: tuple[Lora, ...] = ()
+    loop: LoopForms = field(default_factory=LoopForms)
+    large: Large = field(default_factory=Large)
 
     def __post_init__(self) -> None:
         """Refuse what no bundle can have."""
         _known("target", self.targets, get_args(Target))
         _known("precision", self.precisions, get_args(Precision))
+        _known("min-target", (self.min_target,), get_args(MinimumTarget))
+        self._check_compressed()
         if self.sampler is not None:
             _known("sampler", (self.sampler,), (*SAMPLERS, *BUILDERS))
         if self.steps is not None and self.steps < 1:
@@ -85,6 +100,23 @@ class ExportConfig:
             raise FewstepError(
                 f"expected a finite guidance scale, found {self.guidance}; a usual scale is 1 to 8"
             )
+
+    def _check_compressed(self) -> None:
+        compressed = [precision for precision in self.precisions if precision not in FLOATS]
+        if compressed and "coreml" not in self.targets:
+            raise FewstepError(
+                f"expected --target coreml for {', '.join(compressed)}, found {', '.join(self.targets)}; add the target"
+            )
+        if "w4" in compressed and self.min_target != "iOS18":
+            raise FewstepError(
+                f"expected --min-target iOS18 for w4, whose scales of blocks it brought, found {self.min_target}"
+            )
+        if self.loop and "ort" not in self.targets:
+            raise FewstepError(
+                "expected --target ort for other forms of the loop, found none; add the target"
+            )
+        if "ort" in self.targets and not set(self.precisions) & set(FLOATS):
+            raise FewstepError("expected fp32 or fp16 for the target ort, found neither; add a --precision")
 
     @property
     def source_name(self) -> str:
@@ -97,6 +129,7 @@ class ExportConfig:
             "source": self.source_name,
             "targets": list(self.targets),
             "precisions": list(self.precisions),
+            **({"min_target": self.min_target} if "coreml" in self.targets else {}),
             "steps": self.steps,
             "sampler": self.sampler,
             "guidance": self.guidance,
@@ -104,6 +137,8 @@ class ExportConfig:
             "compare": self.compare,
             "config": self.configurations.resolve().name if self.configurations else None,
             "loras": [f"{lora.path.name}:{lora.scale:g}" for lora in self.loras],
+            **self.loop.options(),
+            **self.large.options(),
         }
 
     def command(self) -> str:
@@ -111,12 +146,13 @@ class ExportConfig:
         parts = ["fewstep export", self.source_name]
         parts += [f"--target {target}" for target in self.targets]
         parts += [f"--precision {precision}" for precision in self.precisions]
+        parts += [f"--min-target {self.min_target}"] if "coreml" in self.targets else []
         chosen = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance, "size": self.size}
         parts += [f"--{name} {value}" for name, value in chosen.items() if value is not None]
         parts += ["--compare"] if self.compare else []
         parts += [f"--config {self.configurations.resolve().name}"] if self.configurations else []
         parts += [f"--lora {lora.path.name}:{lora.scale:g}" for lora in self.loras]
-        return " ".join([*parts, "-o", self.output.name])
+        return " ".join([*parts, *self.loop.flags(), *self.large.flags(), "-o", self.output.name])
 
 
 def _known(what: str, given: tuple[str, ...], allowed: tuple[str, ...]) -> None:

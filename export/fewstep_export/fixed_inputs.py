@@ -40,21 +40,32 @@ def prompts_of(generator: Generator) -> tuple[str, str]:
 
 def fixed_cases(generator: Generator, table: StepTable) -> Cases:
     """By component, cases with batches of 1 and 2; the first of each list has a batch of 2."""
-    texts = _texts(generator)
-    encoders = [component for component in generator.components if component.name == "text_encoder"]
-    encoded = {component.name: [_text_case(generator, text) for text in texts] for component in encoders}
-    conditions = [{**case.feeds, **case.expected} for case in encoded.get("text_encoder", [])] or texts
-    denoiser, decoder = generator.component("denoiser"), generator.component("decoder")
-    feeds = _denoiser_feeds(generator, table, conditions)
-    return {
-        **encoded,
-        "denoiser": [_case(denoiser, feed) for feed in feeds],
-        "decoder": [_case(decoder, feed) for feed in _decoder_feeds(generator)],
-    }
+    cases: dict[str, Sequence[Case]] = {}
+    for component in generator.components:
+        feeds = component_feeds(generator, table, component.name, cases.get("text_encoder", ()))
+        cases[component.name] = [case_of(generator, component, feed) for feed in feeds]
+    return cases
 
 
-def _case(component: Exportable, feeds: Feeds) -> Case:
-    return Case(feeds, component.run(feeds))
+def component_feeds(
+    generator: Generator, table: StepTable, name: str, encoded: Sequence[Case]
+) -> list[Feeds]:
+    """The fixed inputs of one component; `encoded` are the cases of the text encoder, if there is one."""
+    if name == "text_encoder":
+        return _texts(generator)
+    if name == "decoder":
+        return _decoder_feeds(generator)
+    conditions = [{**case.feeds, **case.expected} for case in encoded] or _texts(generator)
+    return _denoiser_feeds(generator, table, conditions)
+
+
+def case_of(generator: Generator, component: Exportable, feeds: Feeds) -> Case:
+    """Inputs of a component with its outputs."""
+    expected = component.run(feeds)
+    if component.name != "text_encoder" or "text_mask" not in generator.component("denoiser").inputs:
+        return Case(feeds, expected)
+    mask = expected.get("text_mask", feeds["text_mask"])
+    return Case(feeds, expected, {"text_states": mask[..., None] > 0})
 
 
 def _texts(generator: Generator) -> list[Feeds]:
@@ -63,14 +74,6 @@ def _texts(generator: Generator) -> list[Feeds]:
     empty, prompt = model.tokens([""], negative=True), model.tokens([first])
     pair = {name: np.concatenate([empty[name], tensor]) for name, tensor in prompt.items()}
     return [pair, model.tokens([second])]
-
-
-def _text_case(generator: Generator, tokens: Feeds) -> Case:
-    case = _case(generator.component("text_encoder"), tokens)
-    if "text_mask" not in generator.component("denoiser").inputs:
-        return case
-    mask = case.expected.get("text_mask", tokens["text_mask"])
-    return Case(case.feeds, case.expected, {"text_states": mask[..., None] > 0})
 
 
 def _denoiser_feeds(generator: Generator, table: StepTable, conditions: Sequence[Feeds]) -> list[Feeds]:

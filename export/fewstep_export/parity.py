@@ -70,7 +70,7 @@ def _verify_output(check: Check, cases: Sequence[Case], found: Sequence[Feeds], 
             f"expected {component} to give finite values other than 0 in torch, found a largest value of {scale}; "
             "train the checkpoint first"
         )
-    errors = [_max_abs_error(values[output], case, output) for values, case in zip(found, cases, strict=True)]
+    errors = [max_abs_error(values[output], case, output) for values, case in zip(found, cases, strict=True)]
     worst = int(np.argmax(errors))
     if not errors[worst] <= check.tolerance * scale:
         difference = first_difference(check.graph, check.exported, cases[worst].feeds, check.tolerance)
@@ -78,7 +78,7 @@ def _verify_output(check: Check, cases: Sequence[Case], found: Sequence[Feeds], 
     return Verification(errors[worst], scale, check.tolerance * scale)
 
 
-def _max_abs_error(found: Array, case: Case, output: str) -> float:
+def max_abs_error(found: Array, case: Case, output: str) -> float:
     """The largest error where it counts; infinity if a value is not finite, wherever it is."""
     error = np.abs(found - case.expected[output])
     counted = error * case.where.get(output, np.array(True))

@@ -14,7 +14,10 @@ from fewstep_models.layers import ChannelRMSNorm, LinearAttention, MixFFN
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """Sizes of an :class:`Autoencoder`; stage i works at resolution ``image_size / 2^i`` with ``widths[i]`` channels."""
+    """Sizes of an :class:`Autoencoder`; stage i works at resolution ``image_size / 2^i`` with ``widths[i]`` channels.
+
+    The decoder has ``decoder_widths`` where they are given.
+    """
 
     image_channels: int = 4
     latent_channels: int = 8
@@ -22,15 +25,20 @@ class AutoencoderConfig:
     encoder_blocks: tuple[int, ...] = (1, 2, 1, 1)
     decoder_blocks: tuple[int, ...] = (2, 2, 1, 1)
     head_channels: int = 32
+    decoder_widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Accept lists (JSON, TOML) and refuse stages that do not fit each other."""
-        for name in ("widths", "encoder_blocks", "decoder_blocks"):
+        for name in ("widths", "encoder_blocks", "decoder_blocks", "decoder_widths"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not len(self.widths) == len(self.encoder_blocks) == len(self.decoder_blocks):
             raise ValueError(
                 "AutoencoderConfig: widths, encoder_blocks and decoder_blocks must have one entry a stage, "
                 f"found {len(self.widths)}, {len(self.encoder_blocks)}, {len(self.decoder_blocks)}"
+            )
+        if len(self.decoder_widths) not in (0, len(self.widths)):
+            raise ValueError(
+                f"AutoencoderConfig: decoder_widths must be empty or have {len(self.widths)} entries, found {self.decoder_widths}"
             )
 
     @property
@@ -130,7 +138,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
-        widths = config.widths
+        widths = config.decoder_widths or config.widths
         self.width = widths[-1]
         self.conv_in = nn.Conv2d(config.latent_channels, self.width, 3, padding=1)
         layers: list[nn.Module] = [EfficientViTBlock(self.width, config.head_channels)]

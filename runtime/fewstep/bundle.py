@@ -4,8 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fewstep.errors import BundleError, IntegrityError
-from fewstep.manifest import MANIFEST_NAME, Manifest
+from fewstep.errors import BundleError, FewstepError, IntegrityError
+from fewstep.fused import require_fit
+from fewstep.loop_form import buffers
+from fewstep.manifest import MANIFEST_NAME, Component, Manifest, Variant
 from fewstep.records import load_json
 from fewstep.step_table import StepTable
 
@@ -67,6 +69,17 @@ class Bundle:
             )
         return path
 
+    def graph(self, component: Component) -> Path:
+        """The path of a component's graph, a file or a folder, after all of it and the weights beside it were found right.
+
+        Raises:
+            BundleError: the manifest lists no such file.
+            IntegrityError: a file is missing, is not a plain file of the folder, or was changed.
+        """
+        for name in self.manifest.files_of(component):
+            self.file(name)
+        return self.root / component.file
+
     def verify(self) -> int:
         """Checks every file of the folder against the manifest; returns the number of files.
 
@@ -94,8 +107,31 @@ class Bundle:
         Raises:
             FewstepError: an unknown sampler or steps < 1.
         """
-        facts = self.manifest.sampling
         if steps is None and sampler is None:
             return self.manifest.step_tables[self.manifest.default_step_table]
-        name = f"{sampler or facts.sampler}-{facts.steps if steps is None else steps}"
-        return self.manifest.step_tables.get(name) or facts.table(steps, sampler)
+        # By the name of the compiled table: a sampler of two stages evaluates the network more often than it has steps.
+        table = self.manifest.sampling.table(steps, sampler)
+        return self.manifest.step_tables.get(table.name, table)
+
+    def fits(self, variant: Variant, table: StepTable) -> bool:
+        """Whether the graphs of a variant can run a table."""
+        try:
+            self.require_fit(variant, table)
+        except FewstepError:
+            return False
+        return True
+
+    def require_fit(self, variant: Variant, table: StepTable) -> None:
+        """Refuses a table that the graphs of a variant cannot run.
+
+        Raises:
+            FewstepError: the variant holds another table, keeps fewer arrays, or takes no noise.
+        """
+        own, inputs = variant.loop.step_table, variant.network.input_names
+        if own is not None and table != self.manifest.step_tables[own]:
+            raise FewstepError(
+                f"expected the step table {own}, which variant '{variant.name}' holds, found {table.name}; "
+                "choose a variant whose loop runs on the host"
+            )
+        if variant.loop.form == "fused":
+            require_fit(table, buffers(inputs), "noise" in inputs)

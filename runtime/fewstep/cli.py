@@ -14,14 +14,18 @@ as one sentence and exit code 2.
 
 import json
 import sys
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fewstep.bench.cli import register as register_bench
 from fewstep.errors import FewstepError
+
+if TYPE_CHECKING:
+    from fewstep.verification import Finding  # heavy: the engines
 
 COMMANDS_GROUP = "fewstep.commands"
 
@@ -97,7 +101,7 @@ def generate(
 
     pipeline = Pipeline(bundle, variant, threads, "sequential" if sequential else "batched")
     texts = [*(prompts or []), *(pipeline.manifest.prompts.in_styles() if examples else [])]
-    table = pipeline.bundle.step_table(steps, sampler)
+    table = pipeline.step_table(steps, sampler)
     request = Request(tuple(texts), seed, table, guidance, negative)
     drawings = draw(pipeline, request)
     files = save(drawings, output, columns if sheet else None)
@@ -106,6 +110,7 @@ def generate(
             {
                 "bundle": str(bundle),
                 "variant": pipeline.variant.name,
+                "loop": pipeline.variant.form,
                 "step_table": table.name,
                 "files": [str(file) for file in files],
                 "pictures": [d.to_dict() for d in drawings],
@@ -128,17 +133,39 @@ def info(bundle: BundlePath, as_json: AsJson = False) -> None:
 
 
 def verify(bundle: BundlePath, as_json: AsJson = False) -> None:
-    """Check every file against its SHA-256, and load every graph and check its inputs and outputs."""
+    """Check every file against its SHA-256, and every build against the FP32 graphs on fixed inputs."""
     from fewstep.bundle import Bundle
-    from fewstep.pipeline import Pipeline
+    from fewstep.records import to_json
+    from fewstep.verification import verify_bundle
 
     opened = Bundle.open(bundle)
-    files = opened.verify()
-    variants = [Pipeline(opened, variant.name).variant.name for variant in opened.manifest.variants]
+    findings = list(verify_bundle(opened))
+    wrong = [finding for finding in findings if not finding.ok]
+    files, variants = len(opened.manifest.files), [variant.name for variant in opened.manifest.variants]
     if as_json:
-        _print_json({"bundle": str(bundle), "files": files, "variants": variants, "ok": True})
+        found = {"files": files, "variants": variants, "findings": to_json(findings), "ok": not wrong}
+        _print_json({"bundle": str(bundle), **found})
     else:
-        typer.echo(f"{bundle}: {files} files and the variants {', '.join(variants)} are as the manifest says")
+        _print_findings(findings)
+        typer.echo(f"{bundle}: {files} files and the variants {', '.join(variants)} were checked")
+    if wrong:
+        first = wrong[0]
+        raise FewstepError(
+            f"expected every build as the manifest says, found {len(wrong)} that are not, the first {first.component} of "
+            f"{first.variant} ({first.note}), in {bundle}; export the bundle again"
+        )
+
+
+def _print_findings(findings: "Sequence[Finding]") -> None:
+    """One line a component; errors are relative to the largest output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("variant", "component", "error", "bound", "note", "", box=None)
+    for f in findings:
+        numbers = ("" if value is None else f"{value:.1e}" for value in (f.error, f.bound))
+        table.add_row(f.variant, f.component, *numbers, f.note, "ok" if f.ok else "WRONG")
+    Console().print(table)
 
 
 def _register(entry: EntryPoint, app: typer.Typer) -> None:

@@ -20,8 +20,9 @@ def describe(manifest: Manifest) -> str:
 
 
 def _variant(manifest: Manifest, variant: Variant) -> str:
-    size = sum(manifest.files[component.file].bytes for component in variant.components.values())
+    size = sum(manifest.bytes_of(component) for component in variant.components.values())
     default = " (default)" if variant.name == manifest.default_variant else ""
     errors = [f"{name} {v.max_abs_error / v.output_scale:.1e}" for name, v in variant.verification.items()]
     checked = f", relative error against torch: {', '.join(errors)}" if errors else ""
-    return f"variant {variant.name}{default}: {variant.engine}, {variant.precision}, {size / 1e6:.1f} MB{checked}"
+    kind = f"{variant.engine}, {variant.precision}, loop: {variant.form}"
+    return f"variant {variant.name}{default}: {kind}, {size / 1e6:.1f} MB{checked}"

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from fewstep.errors import BundleError
+from fewstep.loop_form import Loop
 from fewstep.records import from_json, to_json
 from fewstep.sampling import Sampling
 from fewstep.step_table import StepTable, refuse_first_format
@@ -25,6 +26,7 @@ __all__ = [
     "Image",
     "Latent",
     "Licence",
+    "Loop",
     "Manifest",
     "Prompts",
     "Provenance",
@@ -223,10 +225,12 @@ class Manifest:
             _one_of(tokenizer.file, list(self.files), "tokenizers.file")
         for variant in self.variants:
             variant.check_conditions(token_names(len(self.tokenizers)))
+            if variant.loop.step_table is not None:
+                _one_of(variant.loop.step_table, list(self.step_tables), "loop.step_table")
             for name, component in variant.components.items():
-                _one_of(
-                    component.file, list(self.files), f"components.{name}.file' of variant '{variant.name}"
-                )
+                if not self.files_of(component):
+                    where = f"components.{name}.file' of variant '{variant.name}"
+                    _one_of(component.file, list(self.files), where)
 
     def variant(self, name: str | None = None) -> Variant:
         """The variant of that name, or the default one.
@@ -240,6 +244,15 @@ class Manifest:
                 return variant
         names = ", ".join(variant.name for variant in self.variants)
         raise BundleError(f"expected one of the variants {names}, found '{wanted}', for bundle '{self.name}'")
+
+    def files_of(self, component: Component) -> tuple[str, ...]:
+        """The graph of a component and, if its weights lie beside it, the file with these: FILE.data; or all files of its folder."""
+        alone = tuple(name for name in (component.file, f"{component.file}.data") if name in self.files)
+        return alone or tuple(name for name in self.files if name.startswith(f"{component.file}/"))
+
+    def bytes_of(self, component: Component) -> int:
+        """The size of a component on disk."""
+        return sum(self.files[name].bytes for name in self.files_of(component))
 
     @classmethod
     def from_dict(cls, value: object, where: str = "manifest") -> "Manifest":

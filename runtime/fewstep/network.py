@@ -4,19 +4,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 Feeds = Mapping[str, npt.NDArray[Any]]
 Run = Callable[[Feeds], Mapping[str, npt.NDArray[Any]]]
 """Inputs by name -> outputs by name."""
+Write = Callable[[Feeds, Feeds], None]
+"""(inputs by name, arrays by name into which the outputs go)"""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A component that is given whatever there is, and takes the inputs that it has."""
+    """A component that is given whatever there is, and takes the inputs that it has.
+
+    Args:
+        inputs: their names.
+        run: computes the outputs.
+        into: computes them in the caller's arrays; None copies what `run` gives.
+    """
 
     inputs: frozenset[str]
     run: Run
+    into: Write | None = None
 
     def __call__(self, feeds: Feeds) -> Mapping[str, npt.NDArray[Any]]:
         """The outputs by name.
@@ -25,3 +35,16 @@ class Network:
             KeyError: an input is not among the feeds.
         """
         return self.run({name: feeds[name] for name in self.inputs})
+
+    def write(self, feeds: Feeds, outputs: Feeds) -> None:
+        """Like a call, with the outputs written into the given arrays.
+
+        Raises:
+            KeyError: an input is not among the feeds.
+        """
+        given = {name: feeds[name] for name in self.inputs}
+        if self.into is not None:
+            self.into(given, outputs)
+            return
+        for name, result in self.run(given).items():
+            np.copyto(outputs[name], result)

@@ -44,7 +44,8 @@ class Pipeline:
         bundle: an opened bundle or the path of one.
         variant: its name; None takes the bundle's default.
         threads: threads inside one operator; None leaves it to the engine.
-        guidance_mode: "batched" evaluates both branches of guidance in one call, "sequential" in two.
+        guidance_mode: "batched" evaluates both branches of guidance in one call, "sequential" in two; graphs with guidance inside
+            are batched alone.
 
     Raises:
         FewstepError: a file of the variant is missing, changed or broken, or a setting is out of range.
@@ -68,7 +69,7 @@ class Pipeline:
         self.timings = Timings()
         """The timings of the last generation."""
         self._engines = {
-            name: load_engine(self.variant, self.bundle.file(component.file), component, threads)
+            name: load_engine(self.variant, self.bundle.graph(component), component, threads)
             for name, component in self.variant.components.items()
         }
         self.model = TextToImage(
@@ -92,7 +93,7 @@ class Pipeline:
         Args:
             prompt: what to draw.
             seed: of the noise, 0 <= seed < 2^64.
-            table: a step table or the name of one of the bundle's; None takes the bundle's default.
+            table: a step table or the name of one of the bundle's; None takes the variant's own or the bundle's default.
             guidance: scale w; 1 turns guidance off; None takes the bundle's default.
             negative_prompt: what the unconditional branch reads; None takes the bundle's default.
             on_step: called after every evaluation.
@@ -123,6 +124,15 @@ class Pipeline:
         images = self._finite(self.model.draw(drawing, on_step or (lambda _i, _latents: None)))
         self.timings.total = perf_counter() - begin
         return images
+
+    def step_table(self, steps: int | None = None, sampler: str | None = None) -> StepTable:
+        """The table of `Bundle.step_table`; without arguments the variant's own, if it holds one.
+
+        Raises:
+            FewstepError: as `Bundle.step_table`, or the variant cannot run that table.
+        """
+        default = steps is None and sampler is None
+        return self._table(None if default else self.bundle.step_table(steps, sampler))
 
     def conditions(self, texts: Sequence[str]) -> Conditions:
         """What the denoiser is told of B texts; see `fewstep.text_to_image.TextToImage.conditions`."""
@@ -157,18 +167,25 @@ class Pipeline:
             self.timings.calls.setdefault(name, []).append(engine.seconds)
             return outputs
 
-        return Network(self.variant.components[name].input_names, run)
+        def write(feeds: Tensors, outputs: Tensors) -> None:
+            engine.write(feeds, outputs)
+            self.timings.calls.setdefault(name, []).append(engine.seconds)
+
+        return Network(self.variant.components[name].input_names, run, write)
 
     def _table(self, table: StepTable | str | None) -> StepTable:
-        if isinstance(table, StepTable):
-            return table
-        tables = self.manifest.step_tables
-        name = self.manifest.default_step_table if table is None else table
-        if name not in tables:
-            raise FewstepError(
-                f"expected one of the step tables {', '.join(tables)}, found '{name}'; choose one"
-            )
-        return tables[name]
+        """The table itself, if the variant can run it."""
+        if table is None:
+            table = self.variant.loop.step_table or self.manifest.default_step_table
+        if isinstance(table, str):
+            tables = self.manifest.step_tables
+            if table not in tables:
+                raise FewstepError(
+                    f"expected one of the step tables {', '.join(tables)}, found '{table}'; choose one"
+                )
+            table = tables[table]
+        self.bundle.require_fit(self.variant, table)
+        return table
 
 
 def load_engine(variant: Variant, path: Path, component: Component, threads: int | None = None) -> Engine:
@@ -177,9 +194,13 @@ def load_engine(variant: Variant, path: Path, component: Component, threads: int
     Raises:
         BundleError: this fewstep has no such engine, or the graph is broken.
     """
+    if variant.engine == "coreml":
+        from fewstep.engines.coreml import CoreMLEngine
+
+        return CoreMLEngine(path, component)
     if variant.engine != "onnxruntime":
         raise BundleError(
-            f"expected the engine onnxruntime, found '{variant.engine}', in variant '{variant.name}'"
+            f"expected the engine onnxruntime or coreml, found '{variant.engine}', in variant '{variant.name}'"
         )
     from fewstep.engines.onnxruntime import OnnxRuntimeEngine
 

@@ -1,25 +1,33 @@
-"""A text-to-image model as functions of arrays: prompts to conditions, the loop around the denoiser, latents to pictures.
+"""A text-to-image model as functions of arrays: prompts to conditions, the loop in the form of its graphs, latents to pictures.
 
 It knows no engine and no file: `fewstep.pipeline` gives it the graphs of a bundle, the export the torch originals.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
 
 from fewstep.errors import FewstepError
+from fewstep.fused import run_fused
 from fewstep.guidance import Conditions, GuidanceConfig, GuidanceMode, guide
-from fewstep.loop import Array, run
+from fewstep.loop import Array, Noise, run
+from fewstep.loop_form import NEGATIVE, NETWORKS, buffers
 from fewstep.manifest import Guidance, Latent, token_suffix
 from fewstep.network import Network
 from fewstep.noise import gaussian
 from fewstep.step_table import StepTable
 from fewstep.tokenizer import Tokenizer
+from fewstep.unrolled import draw_unrolled
 
 OnStep = Callable[[int, Array], None]
-"""Called after evaluation i with (i, latents (B, C, h, w)); the latents are the loop's own, so copy them to keep them."""
+"""Called after evaluation i with (i, latents (B, C, h, w)); the latents are the loop's own, so copy them to keep them.
+
+An unrolled graph tells nothing before its picture: it is not called then.
+"""
+Branches = tuple[Conditions, Conditions | None]
+"""The conditions of the prompt and, with guidance, of the negative prompt."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class TextToImage:
-    """The networks `denoiser`, `decoder` and mostly `text_encoder`, with what a bundle tells about them."""
+    """The networks of a variant by component, with what a bundle tells about them; `fewstep.loop_form` says which there may be."""
 
     networks: Mapping[str, Network]
     tokenizers: Sequence[Tokenizer]
@@ -68,14 +76,16 @@ class TextToImage:
         Picture k depends on its prompt and its seed alone, up to the rounding of the engine at another batch size.
 
         Raises:
-            FewstepError: a prompt is too long.
+            FewstepError: a prompt is too long, or the graphs hold another form of guidance or sampler than what is asked for.
         """
-        model = guide(self.denoise, *self._branches(drawing), self._guidance(drawing))
+        branches = self._branches(drawing)
 
         def noise(stream: int) -> Array:
             return np.stack([gaussian(self.latent.shape, seed, stream) for seed in drawing.seeds])
 
-        for i, latents in run(drawing.table, noise, model):
+        if (unrolled := self.networks.get("unrolled")) is not None:
+            return draw_unrolled(unrolled, drawing.table, noise, _both(*branches), self._scale(drawing))
+        for i, latents in self._loop(drawing, noise, branches):
             on_step(i, latents)
         return self.decode(latents)
 
@@ -85,9 +95,7 @@ class TextToImage:
         Raises:
             FewstepError: a text has more tokens than the text encoder takes.
         """
-        tokens = self.tokens(texts, negative)
-        found = {**tokens, **self._encoded(tokens, len(texts))}
-        return {name: found[name] for name in self.networks["denoiser"].inputs if name in found}
+        return self._told(self._encodings(texts, negative))
 
     def tokens(self, texts: Sequence[str], negative: bool = False) -> Conditions:
         """The tensors of all tokenizers by name; see `fewstep.tokenizer.Tokenizer.encode`."""
@@ -115,7 +123,42 @@ class TextToImage:
     @property
     def told_guidance(self) -> bool:
         """Whether the denoiser is told the scale of guidance, and has one branch."""
-        return "guidance" in self.networks["denoiser"].inputs
+        return "guidance" in self._network.inputs
+
+    @property
+    def guided(self) -> bool:
+        """Whether both branches of guidance are inside the graph."""
+        return any(name.startswith(NEGATIVE) for name in self._network.inputs)
+
+    @property
+    def _network(self) -> Network:
+        """The graph that holds the denoiser."""
+        return next(self.networks[name] for name in NETWORKS.values() if name in self.networks)
+
+    def _loop(self, drawing: Drawing, noise: Noise, branches: Branches) -> Iterator[tuple[int, Array]]:
+        """(i, latents) after every row, by the host's loop or by a graph of one row."""
+        if (step := self.networks.get("fused_step")) is None:
+            return run(drawing.table, noise, guide(self.denoise, *branches, self._guidance(drawing)))
+        conditions = _both(*branches)
+        return run_fused(
+            drawing.table,
+            noise,
+            lambda feeds, outputs: step.write({**feeds, **conditions}, outputs),
+            buffers(step.inputs),
+            "noise" in step.inputs,
+            self._scale(drawing),
+        )
+
+    def _encodings(self, texts: Sequence[str], negative: bool = False) -> Conditions:
+        """All that is known of B texts: tensors of the tokenizers and outputs of the text encoder."""
+        tokens = self.tokens(texts, negative)
+        return {**tokens, **self._encoded(tokens, len(texts))}
+
+    def _told(self, encodings: Conditions) -> Conditions:
+        """What the denoiser takes of it, hoisted parts included: these are computed here, once a prompt."""
+        prompt = self.networks.get("prompt")
+        known = encodings if prompt is None else {**encodings, **prompt(encodings)}
+        return {name: known[name] for name in self._network.inputs if name in known}
 
     def _encoded(self, tokens: Conditions, count: int) -> Conditions:
         """The outputs of the text encoder, one text a call: a text then has the same states in every batch, bit for bit."""
@@ -127,23 +170,45 @@ class TextToImage:
         ]
         return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
 
-    def _branches(self, drawing: Drawing) -> tuple[Conditions, Conditions | None]:
+    def _branches(self, drawing: Drawing) -> Branches:
         scale, count = self._scale(drawing), len(drawing.prompts)
-        conditions = self.conditions(drawing.prompts)
+        encodings = self._encodings(drawing.prompts)
+        conditions = self._told(encodings)
         if self.told_guidance:
             return {**conditions, "guidance": np.full(count, scale, dtype=np.float32)}, None
-        return conditions, None if scale == 1.0 else self._negative(drawing, conditions)
+        self._require_fit(scale, drawing.mode)
+        if scale == 1.0 and not self.guided:
+            return conditions, None
+        return conditions, self._negative(drawing, encodings)
 
-    def _negative(self, drawing: Drawing, conditions: Conditions) -> Conditions:
-        """The conditions of the negative prompt, encoded once and repeated for every picture; all 0 without one."""
+    def _negative(self, drawing: Drawing, encodings: Conditions) -> Conditions:
+        """The conditions of the negative prompt, encoded once and repeated for every picture; of zeros without one."""
         prompt = self.guidance.negative_prompt if drawing.negative_prompt is None else drawing.negative_prompt
         if prompt is None:
-            return {name: np.zeros_like(value) for name, value in conditions.items()}
+            return self._told({name: np.zeros_like(value) for name, value in encodings.items()})
         single = self.conditions([prompt], negative=True)
         return {name: np.repeat(value, len(drawing.prompts), axis=0) for name, value in single.items()}
+
+    def _require_fit(self, scale: float, mode: GuidanceMode) -> None:
+        """Whether a graph with more than the denoiser inside can do this guidance."""
+        if "denoiser" in self.networks:
+            return
+        if scale != 1.0 and not self.guided:
+            raise FewstepError(
+                f"expected guidance 1, for which the graph was exported, found {scale:g}; choose a variant whose loop runs on the host"
+            )
+        if mode != "batched":
+            raise FewstepError(
+                f"expected batched guidance, which is inside the graph, found {mode}; choose a variant whose loop runs on the host"
+            )
 
     def _guidance(self, drawing: Drawing) -> GuidanceConfig:
         return GuidanceConfig(self._scale(drawing), drawing.mode, keep_norm=self.guidance.keep_norm)
 
     def _scale(self, drawing: Drawing) -> float:
         return self.guidance.scale if drawing.guidance is None else drawing.guidance
+
+
+def _both(conditions: Conditions, negative: Conditions | None) -> Conditions:
+    """The inputs of a graph with guidance inside."""
+    return {**conditions, **{f"{NEGATIVE}{name}": value for name, value in (negative or {}).items()}}

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fewstep.errors import BundleError
+from fewstep.gate import Gate
+from fewstep.loop_form import NETWORKS, Loop
 
 Dim = int | str
 DType = Literal["float32", "float16", "int32", "int64", "int8", "uint8", "bool"]
-
-COMPONENTS = ("text_encoder", "denoiser", "decoder")
-"""The networks of a text-to-image model; one whose prompts are class names has no text encoder."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Component:
-    """One graph of a variant: its file in the bundle and its signature."""
+    """One graph of a variant: its file in the bundle, or its folder if the format is one, and its signature."""
 
     file: str
     inputs: tuple[TensorSpec, ...]
@@ -63,7 +62,10 @@ class Verification:
 
 @dataclass(frozen=True)
 class Variant:
-    """One build of all the components, for one engine at one precision."""
+    """One build of all the components, for one engine at one precision, with as much of the loop in its graphs as `loop` says.
+
+    `gates` says what a build of lower precision is worth, by the variant that it was measured against.
+    """
 
     name: str
     engine: str
@@ -71,14 +73,21 @@ class Variant:
     format: str
     components: Mapping[str, Component]
     verification: Mapping[str, Verification] = field(default_factory=dict)
+    loop: Loop = field(default_factory=Loop)
+    gates: Mapping[str, Gate] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        found = self.components.keys()
-        if not {"denoiser", "decoder"} <= found <= set(COMPONENTS):
-            raise BundleError(
-                f"expected the components {', '.join(COMPONENTS)}, found {', '.join(found) or 'none'}"
-            )
-        check_decoder(self.components["decoder"])
+        self.loop.check_components(self.components)
+
+    @property
+    def network(self) -> Component:
+        """The graph that holds the denoiser, with as much of the loop as is inside a graph."""
+        return self.components[NETWORKS[self.loop.form]]
+
+    @property
+    def form(self) -> str:
+        """The form of the loop in words, like "fused, hoisted"."""
+        return f"{self.loop.form}, hoisted" if "prompt" in self.components else self.loop.form
 
     def check_conditions(self, tokens: Collection[str]) -> None:
         """Whether every input of every graph can be fed, given the tensors that the tokenizers make.
@@ -86,44 +95,4 @@ class Variant:
         Raises:
             BundleError: an input comes from nowhere.
         """
-        conditions = set(tokens)
-        if (encoder := self.components.get("text_encoder")) is not None:
-            _subset(encoder.input_names, conditions, "inputs", "text_encoder")
-            conditions |= encoder.output_names
-        denoiser = self.components["denoiser"]
-        _superset(denoiser.input_names, {"latents", "timestep"}, "inputs", "denoiser")
-        _subset(denoiser.input_names, conditions | {"latents", "timestep", "guidance"}, "inputs", "denoiser")
-        if len(denoiser.outputs) != 1:
-            raise BundleError(
-                f"expected one output, found {', '.join(sorted(denoiser.output_names)) or 'none'}, in 'denoiser'"
-            )
-
-
-def check_decoder(decoder: Component) -> None:
-    """Refuses a decoder that is not latents -> image.
-
-    Raises:
-        BundleError: another input or output.
-    """
-    for side, found, expected in (
-        ("inputs", decoder.input_names, {"latents"}),
-        ("outputs", decoder.output_names, {"image"}),
-    ):
-        if found != expected:
-            raise BundleError(
-                f"expected the {side} {', '.join(expected)}, found {', '.join(sorted(found)) or 'none'}, in 'decoder'"
-            )
-
-
-def _subset(found: frozenset[str], allowed: set[str], side: str, where: str) -> None:
-    if extra := sorted(found - allowed):
-        raise BundleError(
-            f"expected the {side} {', '.join(sorted(allowed))} or some of them, found '{extra[0]}', in '{where}'"
-        )
-
-
-def _superset(found: frozenset[str], needed: set[str], side: str, where: str) -> None:
-    if missing := sorted(needed - found):
-        raise BundleError(
-            f"expected the {side} {', '.join(sorted(needed))}, found no '{missing[0]}', in '{where}'"
-        )
+        self.loop.check_feeds(self.components, tokens)

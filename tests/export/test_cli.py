@@ -21,7 +21,10 @@ def fewstep(*arguments: object) -> "subprocess.CompletedProcess[str]":
     [
         (["no-such-model"], "found nothing by that name: 'no-such-model'"),
         (["emoji-128", "--steps", "0"], "expected at least 1 step, found 0; choose a larger --steps"),
-        (["emoji-128", "--precision", "fp8"], "expected each precision once, out of fp32, fp16, found fp8"),
+        (
+            ["emoji-128", "--precision", "fp8"],
+            "expected each precision once, out of fp32, fp16, w8, w4, palette6, palette4, palette-mixed, found fp8",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

@@ -1,6 +1,7 @@
 """Bundles: what is there must be what the manifest lists."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from fewstep.bundle import Bundle
 from fewstep.errors import BundleError, FewstepError, IntegrityError
 from fewstep.samplers import compile_table
+from fewstep.step_table import StepTable
 
 
 def test_a_good_bundle_verifies(tiny_bundle: Path) -> None:
@@ -96,3 +98,25 @@ def test_step_tables_are_taken_or_compiled(tiny_bundle: Path) -> None:
     assert bundle.step_table(steps=7) == compile_table("flow-dpm++2m", 7, 3.0)
     with pytest.raises(FewstepError, match="expected at least 1 step, found 0"):
         bundle.step_table(steps=0)
+
+
+@pytest.mark.parametrize("sampler", ["HeunDiscreteScheduler", "KDPM2DiscreteScheduler"])
+def test_steps_of_two_stages_are_not_taken_for_evaluations(
+    bundle_copy: Path, resign: Callable[..., None], sampler: str
+) -> None:
+    """A table of 4 steps is stored under its 7 evaluations: whoever asks for 7 steps wants 13 evaluations."""
+    stored, longer = (StepTable.from_diffusers({"_class_name": sampler}, steps) for steps in (4, 7))
+    marked = replace(stored, rows=(replace(stored.rows[0], timestep=998.5), *stored.rows[1:]))
+
+    def change(manifest: dict[str, object]) -> None:
+        manifest["sampling"] = {
+            "prediction": "epsilon", "sampler": sampler, "steps": 4, "scheduler": {"_class_name": sampler}
+        }  # fmt: skip
+        manifest["step_tables"] = {stored.name: marked.to_dict()}
+        manifest["default_step_table"] = stored.name
+
+    resign(bundle_copy, change)
+    bundle = Bundle.open(bundle_copy)
+    assert bundle.step_table() == marked
+    assert bundle.step_table(steps=4) == marked == bundle.step_table(sampler=sampler)
+    assert len(bundle.step_table(steps=7).rows) == len(longer.rows) == 13

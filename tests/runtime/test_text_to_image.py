@@ -118,3 +118,59 @@ def test_prompts_without_seeds_and_endless_scales_are_refused() -> None:
         Drawing(["cat"], [], TABLE)
     with pytest.raises(FewstepError, match="a finite guidance scale, found nan"):
         Drawing(["cat"], [0], TABLE, guidance=float("nan"))
+
+
+def test_what_depends_on_the_prompt_alone_is_computed_once_a_prompt(encoder: Recorder) -> None:
+    prompt = Recorder("text_states", {"hoisted_0": lambda x: x["text_states"].sum((1, 2)) + 1})
+    step = Recorder(
+        "latents timestep hoisted_0",
+        {"velocity": lambda x: x["latents"] * 0 + x["hoisted_0"][:, None, None, None]},
+    )
+    drawn = model(encoder, step, Guidance(2.0, None))
+    hoisted = replace(drawn, networks={**drawn.networks, "prompt": prompt.network()})
+    hoisted.draw(Drawing(["cat", "dog"], [0, 1], TABLE))
+    assert len(prompt.given) == 2 and len(step.given) == 2  # a call for both prompts, one for none; two steps
+    assert step.given[0]["hoisted_0"].tolist() == [
+        1,
+        1,
+        4,
+        7,
+    ]  # without a prompt the states are 0, not what is made of them
+
+
+def test_a_fused_step_gets_both_branches_and_writes_into_the_loops_arrays(encoder: Recorder) -> None:
+    fused = Recorder(
+        "row state_0 text_states negative_text_states", {"next_0": lambda x: x["state_0"] + x["row"][2]}
+    )
+    networks = {
+        "text_encoder": encoder.network(),
+        "fused_step": fused.network(),
+        "decoder": Network(frozenset({"latents"}), lambda x: {"image": x["latents"]}),
+    }
+    drawn = TextToImage(
+        networks, [words("cat", "dog")], Guidance(3.0, "dog"), Latent((2, 4, 4), (1, 1), (0, 0))
+    )
+    image = drawn.draw(Drawing(["cat"], [0], TABLE))
+    start = fused.given[0]["state_0"]
+    np.testing.assert_allclose(image, start + 2 * 3, atol=1e-6)  # the scale of guidance, in two rows
+    assert fused.given[0]["text_states"].max() == 1 and fused.given[0]["negative_text_states"].max() == 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "drawing", "message"),
+    [
+        ("row state_0 text_states", {"guidance": 3.0}, "expected guidance 1, .* found 3"),
+        (
+            "row state_0 text_states negative_text_states",
+            {"mode": "sequential"},
+            "expected batched guidance, .* found sequential",
+        ),
+    ],
+)
+def test_guidance_that_is_not_inside_the_graph_is_refused(
+    encoder: Recorder, inputs: str, drawing: dict[str, str], message: str
+) -> None:
+    networks = {"text_encoder": encoder.network(), "fused_step": Recorder(inputs, {}).network()}
+    drawn = TextToImage(networks, [words("cat")], Guidance(3.0), LATENT)
+    with pytest.raises(FewstepError, match=message):
+        drawn.draw(Drawing(["cat"], [0], TABLE, **drawing))  # type: ignore[arg-type]

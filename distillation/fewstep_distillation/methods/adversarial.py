@@ -63,12 +63,16 @@ class AdversarialMethod(Student):
         """One batch at random steps of the student."""
         batch = self.batch(batch_size, generator)
         drawn = self.draw(module, batch, generator)
-        sigma = sample_sigma(self.objective.renoise, batch_size, generator)
-        x = noised(drawn, self.noise(drawn, generator), sigma)
-        adversarial = -self.judge(self.critic, self.features(x, sigma, batch), batch).mean()
+        adversarial = self.displeasure(drawn, batch, generator)
         score = self._score_distance(drawn, batch, generator)
         total = adversarial + self.objective.score_weight * score
         return total, {"adversarial": adversarial.detach(), "score": score.detach()}
+
+    def displeasure(self, drawn: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        """``-E D(F(x))`` of drawn latents; the critic's parameters must be frozen."""
+        sigma = sample_sigma(self.objective.renoise, len(drawn), generator)
+        x = noised(drawn, self.noise(drawn, generator), sigma)
+        return -self.judge(self.critic, self.features(x, sigma, batch), batch).mean()
 
     def critic_loss(
         self, critic: nn.Module, module: nn.Module, batch_size: int, generator: torch.Generator

@@ -65,7 +65,7 @@ class CFGAwareMethod(ProgressiveMethod):
         guided = coins[0] < cfg.probability
         scale = cfg.scales[0] + coins[1] * (cfg.scales[1] - cfg.scales[0]) if guided else 1.0
         if not guided:
-            batch = self._with_dropout(batch, generator)
+            batch = self.with_dropout(batch, cfg.caption_dropout, generator)
         step = torch.randint(self.config.steps, (batch_size,), generator=generator, device=self.device)
         sigma, end = self.levels[step], self.levels[step + 1]
         noise = self.noise(batch.x0, generator)
@@ -89,10 +89,3 @@ class CFGAwareMethod(ProgressiveMethod):
         both = module(torch.cat([x, x]), 1000 * sigma.repeat(2), states, mask).float()
         u_0, u_c = both.chunk(2)
         return u_0 + scale * (u_c - u_0), u_c
-
-    def _with_dropout(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """The batch with some captions replaced by the empty one, on which guidance rests."""
-        drop = torch.rand(len(batch.x0), generator=generator, device=self.device) < self.cfg.caption_dropout
-        empty = self.without_text(batch)
-        states = torch.where(drop[:, None, None], empty.states, batch.states)
-        return Batch(batch.x0, states, torch.where(drop[:, None], empty.mask, batch.mask))

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fewstep_distillation.flow import clean, euler, maps, noised
+from fewstep_distillation.flow import clean, euler, noised
 from fewstep_distillation.lora import add_lora, fused
 from fewstep_distillation.student import Student, StudentConfig
 
@@ -74,10 +74,3 @@ def pseudo_huber(a: Tensor, b: Tensor, c: float) -> Tensor:
     """``sqrt(|a - b|^2 + c^2 D) - c sqrt(D)`` (B,) for latents of D values (Song and Dhariwal 2023, arXiv:2310.14189), over sqrt(D)."""
     squared = (a - b).square().flatten(1).mean(1)
     return (squared + c**2).sqrt() - c
-
-
-def boundary_error(network: nn.Module, x: Tensor, sigma: float, states: Tensor, mask: Tensor) -> float:
-    """``max |f(x, sigma) - x|``, which falls to 0 with sigma for every consistency function."""
-    level = x.new_full((len(x),), sigma)
-    velocity = network(x, 1000 * level, states, mask)
-    return float((maps(level) * velocity).abs().max())

@@ -25,6 +25,14 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Scheduled(Protocol):
+    """A method whose loss changes in the course of training."""
+
+    updates: int
+    """Updates of the module so far; the trainer sets it."""
+
+
+@runtime_checkable
 class Criticised(Protocol):
     """A method with a second player, which is trained against the module: a discriminator, or the score of its pictures."""
 

@@ -39,17 +39,14 @@ class FusedFolder(Folder):
     def pipeline(self) -> Any:
         """The pipeline of diffusers with the files beside its weights, not fused."""
         pipeline = self.base.pipeline()
-        names = [_attach(pipeline, lora, k) for k, lora in enumerate(self.loras)]
+        names = [attach(pipeline, lora, k) for k, lora in enumerate(self.loras)]
         with quiet():
             pipeline.set_adapters(names, [lora.scale for lora in self.loras])
         return pipeline
 
     def sha256(self) -> str:
         """Of the pipeline and the files."""
-        total = hashlib.sha256(self.base.sha256().encode())
-        for lora in self.loras:
-            total.update(f"{lora.scale}".encode() + lora.path.read_bytes())
-        return total.hexdigest()
+        return digest_with(self.base.sha256(), self.loras)
 
 
 def fuse_loras(base: Folder, loras: Sequence[Lora]) -> Folder:
@@ -61,15 +58,12 @@ def fuse_loras(base: Folder, loras: Sequence[Lora]) -> Folder:
     if not loras:
         return base
     pipeline = base.pipeline()
-    if not hasattr(pipeline, "load_lora_weights"):
-        raise FewstepError(
-            f"expected a pipeline that takes LoRA files, found {type(pipeline).__name__}, at {base.path}; leave out --lora"
-        )
+    require_lora_pipeline(pipeline, base)
     parts = [name for name in pipeline.components if name.startswith(("unet", "transformer", "text_encoder"))]
     parts = [name for name in parts if base.has(name)]
     pipeline.register_modules(**{part: base.module(part) for part in parts})  # whose weights are checked
     for k, lora in enumerate(loras):
-        name = _attach(pipeline, lora, k)
+        name = attach(pipeline, lora, k)
         with quiet():
             pipeline.fuse_lora(adapter_names=[name], lora_scale=lora.scale)
             pipeline.unload_lora_weights()
@@ -77,8 +71,32 @@ def fuse_loras(base: Folder, loras: Sequence[Lora]) -> Folder:
     return FusedFolder(base.path, base.index, base, tuple(loras), fused)
 
 
-def _attach(pipeline: Any, lora: Lora, k: int) -> str:
-    """Puts the layers of a file beside those of the pipeline, and returns their name; all must fit."""
+def digest_with(checkpoint: str, loras: Sequence[Lora]) -> str:
+    """SHA-256 of a checkpoint, whose own is given, with files and their scales."""
+    total = hashlib.sha256(checkpoint.encode())
+    for lora in loras:
+        total.update(f"{lora.scale}".encode() + lora.path.read_bytes())
+    return total.hexdigest()
+
+
+def require_lora_pipeline(pipeline: Any, folder: Folder) -> None:
+    """Refuses a pipeline that takes no LoRA files.
+
+    Raises:
+        FewstepError: it is one.
+    """
+    if not hasattr(pipeline, "load_lora_weights"):
+        raise FewstepError(
+            f"expected a pipeline that takes LoRA files, found {type(pipeline).__name__}, at {folder.path}; leave out --lora"
+        )
+
+
+def attach(pipeline: Any, lora: Lora, k: int) -> str:
+    """Puts the layers of a file beside those of the pipeline, and returns their name; all must fit.
+
+    Raises:
+        FewstepError: the file is missing, is a pickle file, or a part of it fits nothing.
+    """
     refuse_pickle(lora.path)
     if not lora.path.is_file():
         raise FewstepError(f"expected a LoRA file, found none, at {lora.path}; check the path")

@@ -26,6 +26,13 @@ class Weights:
     folder: Path
     variant: str | None
 
+    @property
+    def files(self) -> list[Path]:
+        """All files of the variant, in order."""
+        return sorted(
+            path for path in self.folder.glob("*.safetensors") if _variant(path.name) == self.variant
+        )
+
 
 def find_weights(folder: Path) -> Weights:
     """The safetensors files of a part; the plain ones, or else those of a variant.

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import coremltools as ct
 import onnx
@@ -23,11 +23,12 @@ from onnx.reference import ReferenceEvaluator
 from onnx_ir.passes.common import ShapeInferencePass
 
 from fewstep.errors import FewstepError
+from fewstep_export.config import MinimumTarget
 from fewstep_export.coreml.ops import RULES
 from fewstep_export.coreml.preflight import attribute_value, require_convertible
 from fewstep_export.coreml.rule import Call, Constant, Value, to_mil
 
-MinimumTarget = Literal["iOS17", "iOS18"]
+__all__ = ["ConvertConfig", "MinimumTarget", "convert", "lower"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Whether a graph can become a Core ML program, known before any work is done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import onnx
 
@@ -17,12 +17,25 @@ def require_convertible(model: onnx.ModelProto, name: str) -> None:
         FewstepError: the graph holds unknown operators, attributes with unknown values, or computed values where constants
             are needed; the message lists all of them.
     """
-    problems = list(find_problems(model))
+    _refuse(list(find_problems(model)), name)
+
+
+def _refuse(problems: list[str], name: str) -> None:
     if problems:
         raise FewstepError(
             f"expected operators that have a rule in coreml/ops, found {len(problems)} problems, in {name}: "
             f"{'; '.join(problems)}; change the module or add a rule"
         )
+
+
+def require_all_convertible(models: Mapping[str, onnx.ModelProto]) -> None:
+    """Refuses graphs of which one has nodes without a lowering rule; the message lists those of all graphs.
+
+    Raises:
+        FewstepError: there are some.
+    """
+    problems = [f"{name}: {problem}" for name, model in models.items() for problem in find_problems(model)]
+    _refuse(problems, ", ".join(models))
 
 
 def find_problems(model: onnx.ModelProto) -> Iterator[str]:

@@ -8,8 +8,9 @@ import onnx
 
 from fewstep.errors import FewstepError
 from fewstep.manifest import Verification
-from fewstep.network import Feeds
-from fewstep_export.coreml.evaluate import Evaluator, Mode
+from fewstep.network import Feeds, Run
+from fewstep_export.components import Array
+from fewstep_export.coreml.evaluate import Evaluator, Mode, by_rows
 from fewstep_export.coreml.lint import require_clean
 from fewstep_export.coreml.package import read_package
 from fewstep_export.session import runner
@@ -20,17 +21,26 @@ FP32_TOLERANCE = 1e-5
 FP16_TOLERANCE = 2e-2
 """As for every FP16 graph of fewstep."""
 
+_ALL = np.array(True)
+
 
 def verify_package(
-    path: Path, graph: onnx.ModelProto, cases: Sequence[Feeds], mode: Mode = "exact"
+    path: Path,
+    graph: onnx.ModelProto | Path,
+    cases: Sequence[Feeds],
+    mode: Mode = "exact",
+    tolerance: float | None = None,
+    where: Sequence[Feeds] = (),
 ) -> Mapping[str, Verification]:
     """Reads a package back, lints it, evaluates it and compares it with ONNX Runtime.
 
     Args:
         path: the folder NAME.mlpackage.
-        graph: the FP32 graph that the package was made of.
+        graph: the FP32 graph that the package was made of, or its file.
         cases: inputs with the package's batch.
         mode: "exact" for FP32 packages, "fp16" for those with FP16 values.
+        tolerance: relative to the largest output; None takes that of the mode.
+        where: for each case, masks by output of what counts; none where all does.
 
     Returns:
         By output, the largest difference.
@@ -40,12 +50,16 @@ def verify_package(
     """
     require_clean(read_package(path), path.name)
     evaluate, reference = Evaluator(path, mode), runner(graph)
-    tolerance = FP32_TOLERANCE if mode == "exact" else FP16_TOLERANCE
+    if tolerance is None:
+        tolerance = FP32_TOLERANCE if mode == "exact" else FP16_TOLERANCE
     pairs = [(evaluate(feeds), reference(feeds)) for feeds in cases]
     verification = {}
-    for name in (output.name for output in graph.graph.output):
+    for name in pairs[0][1]:
         scale = max(float(np.abs(right[name]).max()) for _, right in pairs)
-        error = max(_error(found[name], right[name]) for found, right in pairs)
+        masks = [mask.get(name, _ALL) for mask in where] or [_ALL] * len(pairs)
+        error = max(
+            _error(found[name], right[name], mask) for (found, right), mask in zip(pairs, masks, strict=True)
+        )
         if not error <= tolerance * scale:
             raise FewstepError(
                 f"expected {name} within {tolerance:.0e} of ONNX Runtime, found {error / scale:.1e}, in {path}; "
@@ -55,6 +69,20 @@ def verify_package(
     return verification
 
 
-def _error(found: np.ndarray, right: np.ndarray) -> float:
-    """The largest difference; infinity if a value is not finite."""
-    return float(np.abs(found - right).max()) if np.isfinite(found).all() else float("inf")
+def _error(found: Array, right: Array, mask: Array) -> float:
+    """The largest difference where the mask is; infinity if a value is not finite, wherever it is."""
+    return float((np.abs(found - right) * mask).max()) if np.isfinite(found).all() else float("inf")
+
+
+def checked_run(path: Path, precision: str) -> Run:
+    """A saved package as a function of any number of rows, for `fewstep verify`.
+
+    Args:
+        path: the folder NAME.mlpackage.
+        precision: of the variant; all but "fp32" are evaluated with the rounding of FP16.
+
+    Raises:
+        FewstepError: the package is damaged, or breaks a limit of Core ML.
+    """
+    require_clean(read_package(path), path.name)
+    return by_rows(Evaluator(path, "exact" if precision == "fp32" else "fp16"))

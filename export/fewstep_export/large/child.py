@@ -1,9 +1,11 @@
 """Work in a process of its own: its memory is given back whole, its peak is known, and its death is an error and not ours."""
 
 import multiprocessing
+import os
 import resource
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +72,7 @@ def peak_bytes() -> int:
 
 
 def _run(sender: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         message: tuple[str, object] = ("done", function(*arguments))
     except FewstepError as error:
@@ -77,6 +80,14 @@ def _run(sender: Connection, function: Callable[..., object], arguments: tuple[o
     except BaseException:  # noqa: BLE001 - the parent raises it again
         message = ("failed", traceback.format_exc())
     sender.send((*message, peak_bytes()))
+
+
+def _die_with_parent() -> None:
+    """Ends this process when the one that started it is killed: nobody would read its result, and the next run may use its folder."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a child
+    parent.join()
+    os._exit(1)
 
 
 def _death(what: str, code: int | None) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-Array = npt.NDArray[np.generic]
+from fewstep_export.passes.lazy_tensor import Array, lazy
 
 
 class LazyFold(ir.passes.InPlacePass):
@@ -29,17 +28,6 @@ class LazyFold(ir.passes.InPlacePass):
             _replace(model.graph, node, lazy(weight.const_value, action, f"{node.outputs[0].name}"))
             modified = True
         return ir.passes.PassResult(model, modified)
-
-
-def lazy(source: ir.TensorProtocol, action: Callable[[Array], Array], name: str) -> ir.LazyTensor:
-    """A tensor that is `action(source)` whenever it is asked, and keeps nothing."""
-    marks = np.broadcast_to(np.zeros((), dtype=np.int8), source.shape.numpy())  # a shape that costs no memory
-    return ir.LazyTensor(
-        lambda: ir.Tensor(np.ascontiguousarray(action(source.numpy())), name=name),
-        dtype=source.dtype,
-        shape=ir.Shape(action(marks).shape),
-        name=name,
-    )
 
 
 def _replace(graph: ir.Graph, node: ir.Node, tensor: ir.LazyTensor) -> None:

@@ -1,16 +1,23 @@
 """How much memory an export will take, said before it starts."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
+
+from fewstep.errors import FewstepError
 
 FLOAT = 4
-BASE = 450_000_000
-"""Bytes of Python with torch, onnx and diffusers loaded (measured: 0.42 GB)."""
+BASE = 600_000_000
+"""Bytes of Python with torch, onnx, diffusers and a module without values (measured: 0.51 to 0.59 GB)."""
 GRAPH = 250_000_000
 """Bytes that a traced graph of some thousands of operators takes (measured: 0.2 GB for the 4,700 of Stable Diffusion's U-Net)."""
 COPIES = 3
 """Of a weight on its way: as stored, as float32, transposed."""
+TORCH_COPIES = 2
+"""Of activations in torch, whose convolutions reorder what they read and write (measured: 4.59 GB for Stable Diffusion's U-Net, which has
+3.44 GB of weights and 0.27 GB of activations for two pictures)."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class MemoryForecast:
     Attributes:
         weights: all weights as float32.
         export: tracing and writing.
-        reference: one evaluation by torch.
+        reference: one evaluation by torch, and before it the largest weight as it is stored.
         check: one evaluation by ONNX Runtime, which maps the weights and keeps packed copies of none.
     """
 
@@ -30,12 +37,15 @@ class MemoryForecast:
     check: int
 
     @classmethod
-    def of(cls, shapes: Mapping[str, tuple[int, ...]], activations: int) -> "MemoryForecast":
-        """The forecast for weights of these shapes and so many bytes of activations alive at once."""
+    def of(
+        cls, shapes: Mapping[str, tuple[int, ...]], activations: int, graph_activations: int
+    ) -> "MemoryForecast":
+        """The forecast for weights of these shapes and so many bytes of activations alive at once, in torch and in a graph."""
         sizes = [FLOAT * prod(shape) for shape in shapes.values()]
         total, largest = sum(sizes), max(sizes, default=0)
-        evaluation = BASE + total + activations
-        return cls(total, BASE + GRAPH + COPIES * largest, evaluation, evaluation)
+        reference = BASE + total + largest + TORCH_COPIES * activations
+        check = BASE + total + graph_activations
+        return cls(total, BASE + GRAPH + COPIES * largest, reference, check)
 
     @property
     def peak(self) -> int:
@@ -48,6 +58,42 @@ class MemoryForecast:
             f"weights {_gb(self.weights)}, peak memory about {_gb(self.peak)} "
             f"(export {_gb(self.export)}, torch {_gb(self.reference)}, check {_gb(self.check)})"
         )
+
+
+def require_memory(forecasts: Mapping[str, MemoryForecast], available: int, force: bool) -> None:
+    """Refuses what this machine cannot hold.
+
+    Args:
+        forecasts: by component.
+        available: bytes of memory.
+        force: refuse nothing.
+
+    Raises:
+        FewstepError: a component needs more; the message names the worst.
+    """
+    name, worst = max(forecasts.items(), key=lambda item: item[1].peak)
+    if worst.peak > available and not force:
+        raise FewstepError(
+            f"expected a peak of at most {_gb(available)}, this machine's memory, found a forecast of {_gb(worst.peak)}, for {name}; "
+            "export on a larger machine, or with --force-memory if it can swap"
+        )
+
+
+def machine_bytes() -> int:
+    """The memory of this machine, or of the control group in which we are, if that has less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([total, *(limit for path in _LIMITS if (limit := _limit(Path(path))) is not None)])
+
+
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def _limit(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None  # "max" is no limit
 
 
 def _gb(count: int) -> str:

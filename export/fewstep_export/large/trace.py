@@ -22,14 +22,14 @@ class LargeNetwork:
         name: the component's name.
         module: its parameters on the meta device, in evaluation mode; its parameters' names are those of the weight files after `prefix`.
         inputs: shape, with a batch of 2, and dtype by name in the order of `forward`.
-        output: the name of the one output.
+        outputs: names of the outputs in order.
         prefix: what the names of the weight files lack, like "unet.".
     """
 
     name: str
     module: nn.Module
     inputs: Mapping[str, tuple[tuple[int, ...], torch.dtype]]
-    output: str
+    outputs: tuple[str, ...]
     prefix: str = ""
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -58,26 +58,29 @@ def trace(network: LargeNetwork) -> Trace:
     Raises:
         FewstepError: torch cannot trace the module, or a buffer is on the meta device.
     """
-    _give_shapes(network)
+    give_shapes(network.module, network.name)
     example = {name: torch.zeros(shape, dtype=dtype) for name, (shape, dtype) in network.inputs.items()}
-    program = translate(network.name, network.module, example, (network.output,))
+    program = translate(network.name, network.module, example, network.outputs)
     hidden = _hide_weights(network, program.model)
     with quiet():
         return Trace(simplify(program.model, FoldConstants(SMALL)).model, hidden)
 
 
-def _give_shapes(network: LargeNetwork) -> None:
+def give_shapes(module: nn.Module, what: str) -> None:
     """Puts one number, repeated without memory, in the place of every parameter on the meta device.
 
     Modules may ask for the device of what they compute with, and meta is none on which torch can do everything.
+
+    Raises:
+        FewstepError: a buffer is on the meta device.
     """
-    for name, buffer in network.module.named_buffers():
+    for name, buffer in module.named_buffers():
         if buffer.is_meta:
             raise FewstepError(
-                f"expected buffers with values, found '{name}' on the meta device, in {network.name}; "
+                f"expected buffers with values, found '{name}' on the meta device, in {what}; "
                 "put its parameters alone there, as accelerate's init_empty_weights does"
             )
-    for owner in network.module.modules():
+    for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):
             if parameter.is_meta:
                 empty = torch.zeros((), dtype=parameter.dtype).expand(parameter.shape)

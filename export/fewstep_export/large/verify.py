@@ -12,8 +12,9 @@ import torch
 from fewstep.errors import FewstepError
 from fewstep.manifest import Verification
 from fewstep_export.large.child import in_child
+from fewstep_export.large.session import run_graph
 from fewstep_export.large.trace import LargeNetwork
-from fewstep_export.large.weights import WeightFiles
+from fewstep_export.large.weights import Weights, require
 from fewstep_export.parity import FP32_TOLERANCE
 
 Array = npt.NDArray[np.generic]
@@ -27,7 +28,7 @@ class Source(Protocol):
         """The network, its parameters on the meta device, its buffers real."""
         ...
 
-    def weights(self) -> WeightFiles:
+    def weights(self) -> Weights:
         """Its weights."""
         ...
 
@@ -67,7 +68,7 @@ def compare(source: Source, graph: Path, feeds: Feeds, what: str) -> Compared:
 def evaluate_torch(source: Source, feeds: Feeds) -> Array:
     """The output of the torch module with its weights loaded, the only copy of them."""
     network, weights = source.network(), source.weights()
-    weights.require(network.weight_shapes(), f"the weights of {network.name}")
+    require(weights, network.weight_shapes(), f"the weights of {network.name}")
     read = {name: weights.read(name.removeprefix(network.prefix)) for name in network.module.state_dict()}
     network.module.load_state_dict(
         {name: torch.from_numpy(value) for name, value in read.items()}, assign=True
@@ -78,17 +79,6 @@ def evaluate_torch(source: Source, feeds: Feeds) -> Array:
 
 
 def evaluate_onnxruntime(graph: Path, feeds: Feeds) -> Array:
-    """The graph's output; weights are mapped from the file, not packed again, and nothing is kept for a next call."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False
-    options.graph_optimization_level = (
-        onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    )  # others copy weights
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    output: Array = session.run(None, dict(feeds))[0]
+    """The graph's only output; see `run_graph`."""
+    (output,) = run_graph(graph, [feeds])[0].values()
     return output

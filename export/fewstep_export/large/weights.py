@@ -1,9 +1,10 @@
 """The weights of a network as they lie on disk: safetensors files, read tensor by tensor when somebody asks."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,22 @@ INDEX_SUFFIX = ".safetensors.index.json"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
+Shape = tuple[int, ...]
+
+
+class Weights(Protocol):
+    """The weights of a network by the names of its parameters, read when somebody asks."""
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Shape by name."""
+        ...
+
+    def read(self, name: str) -> npt.NDArray[np.float32]:
+        """One weight as float32; nothing else is kept in memory."""
+        ...
+
+
 @dataclass(frozen=True)
 class WeightFiles:
     """Which file holds which tensor, and its shape.
@@ -26,7 +43,7 @@ class WeightFiles:
     """
 
     where: Mapping[str, Path]
-    shapes: Mapping[str, tuple[int, ...]]
+    shapes: Mapping[str, Shape]
 
     @classmethod
     def open(cls, path: Path) -> "WeightFiles":
@@ -35,9 +52,18 @@ class WeightFiles:
         Raises:
             FewstepError: there is no such file, it is damaged, or it is a pickle, which runs code when it is read.
         """
+        return cls.read_heads(_files(path))
+
+    @classmethod
+    def read_heads(cls, files: Iterable[Path]) -> "WeightFiles":
+        """The tensors of safetensors files.
+
+        Raises:
+            FewstepError: one of them is damaged.
+        """
         where: dict[str, Path] = {}
-        shapes: dict[str, tuple[int, ...]] = {}
-        for file in _files(path):
+        shapes: dict[str, Shape] = {}
+        for file in files:
             try:
                 with safe_open(file, "np") as reader:
                     for name in reader.keys():  # noqa: SIM118 - not a dict
@@ -56,26 +82,31 @@ class WeightFiles:
         values: npt.NDArray[np.float32] = tensor.to(torch.float32).numpy()
         return values
 
-    def require(self, expected: Mapping[str, tuple[int, ...]], what: str) -> None:
-        """Checks names and shapes against those of a network.
+    def require(self, expected: Mapping[str, Shape], what: str) -> None:
+        """Checks names and shapes; see `require`."""
+        require(self, expected, what)
 
-        Raises:
-            FewstepError: a weight is missing, there is one too many, or one has another shape.
-        """
-        for name, shape in expected.items():
-            if name not in self.shapes:
-                raise FewstepError(
-                    f"expected the weight '{name}' {list(shape)}, found none of that name, in {what}; use the weights of that configuration"
-                )
-            if self.shapes[name] != tuple(shape):
-                raise FewstepError(
-                    f"expected the weight '{name}' as {list(shape)}, found {list(self.shapes[name])}, in {what}; "
-                    "use the weights of that configuration"
-                )
-        if extra := sorted(set(self.shapes) - set(expected)):
+
+def require(weights: Weights, expected: Mapping[str, Shape], what: str) -> None:
+    """Checks names and shapes against those of a network.
+
+    Raises:
+        FewstepError: a weight is missing, there is one too many, or one has another shape.
+    """
+    shapes, advice = weights.shapes, f"in {what}; use the weights of that configuration"
+    for name, shape in expected.items():
+        if name not in shapes:
             raise FewstepError(
-                f"expected no further weight, found '{extra[0]}' and {len(extra) - 1} more, in {what}; use the weights of that configuration"
+                f"expected the weight '{name}' {list(shape)}, found none of that name, {advice}"
             )
+        if shapes[name] != tuple(shape):
+            raise FewstepError(
+                f"expected the weight '{name}' as {list(shape)}, found {list(shapes[name])}, {advice}"
+            )
+    if extra := sorted(set(shapes) - set(expected)):
+        raise FewstepError(
+            f"expected no further weight, found '{extra[0]}' and {len(extra) - 1} more, {advice}"
+        )
 
 
 def _files(path: Path) -> Iterator[Path]:

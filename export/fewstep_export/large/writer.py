@@ -9,7 +9,7 @@ from onnx_ir.passes import common
 
 from fewstep_export.large.lazy_fold import LazyFold
 from fewstep_export.large.trace import LargeNetwork, Trace
-from fewstep_export.large.weights import WeightFiles
+from fewstep_export.large.weights import Weights, require
 
 OnBytes = Callable[[int, int], None]
 """(bytes written, bytes in all)"""
@@ -20,7 +20,7 @@ ALIGNMENT = 64  # of each tensor, for engines that map the file
 def write(
     network: LargeNetwork,
     traced: Trace,
-    weights: WeightFiles,
+    weights: Weights,
     path: Path,
     on_bytes: OnBytes = lambda _done, _all: None,
 ) -> None:
@@ -30,10 +30,20 @@ def write(
         FewstepError: a weight is missing, superfluous or of another shape.
         OSError: the files cannot be written.
     """
-    weights.require(network.weight_shapes(), f"the weights of {network.name}")
+    require(weights, network.weight_shapes(), f"the weights of {network.name}")
     model = _attach(network, traced, weights)
     model = LazyFold()(model).model
     model = common.RemoveUnusedNodesPass()(model).model
+    save(model, path, on_bytes)
+    onnx.checker.check_model(str(path))
+
+
+def save(model: ir.Model, path: Path, on_bytes: OnBytes = lambda _done, _all: None) -> None:
+    """Writes `path` and, beside it, `path` + ".data", one weight after the other.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
     total = sum(t.nbytes for v in model.graph.initializers.values() if (t := v.const_value) is not None)
     done = 0
 
@@ -51,10 +61,9 @@ def write(
         max_workers=1,
         alignment=ALIGNMENT,
     )
-    onnx.checker.check_model(str(path))
 
 
-def _attach(network: LargeNetwork, traced: Trace, weights: WeightFiles) -> ir.Model:
+def _attach(network: LargeNetwork, traced: Trace, weights: Weights) -> ir.Model:
     for name in traced.weights:
         value = traced.model.graph.initializers.get(name)
         if value is None:
@@ -65,7 +74,7 @@ def _attach(network: LargeNetwork, traced: Trace, weights: WeightFiles) -> ir.Mo
     return traced.model
 
 
-def _stored(weights: WeightFiles, stored: str, name: str) -> ir.LazyTensor:
+def _stored(weights: Weights, stored: str, name: str) -> ir.LazyTensor:
     return ir.LazyTensor(
         lambda: ir.Tensor(weights.read(stored), name=name),
         dtype=ir.DataType.FLOAT,

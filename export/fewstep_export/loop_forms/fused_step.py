@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from fewstep.fused import row_size
+from fewstep.manifest import Guidance
 from fewstep_export.loop_forms.graph_builder import GraphBuilder, batched_shape
 from fewstep_export.loop_forms.guided import GuidedDenoiser, linear
 
@@ -21,12 +22,12 @@ class FusedStepConfig:
     Attributes:
         buffers: arrays kept between two rows, of the most demanding table.
         stochastic: whether a table draws noise; the graph then has an input for it.
-        guided: whether the graph holds both branches of guidance.
+        guidance: how both branches are joined in the graph (the scale is an input); None: one branch.
     """
 
     buffers: int
     stochastic: bool
-    guided: bool
+    guidance: Guidance | None
 
     def __post_init__(self) -> None:
         if self.buffers < 1:
@@ -42,7 +43,7 @@ def fused_step(denoiser: onnx.ModelProto, config: FusedStepConfig) -> onnx.Model
 
     Returns:
         A graph with the inputs ``row`` (see `fewstep.fused.pack_row`), ``state_0`` ... (B, C, h, w), ``noise`` (B, C, h, w) if
-        stochastic, the conditions of the denoiser and, if guided, ``negative_*`` of each; outputs ``next_0`` ...
+        stochastic, the conditions of the denoiser and, with guidance, ``negative_*`` of each; outputs ``next_0`` ...
     """
     graph = ir.serde.deserialize_model(denoiser).graph
     shape = latent_shape(graph)
@@ -57,7 +58,10 @@ def fused_step(denoiser: onnx.ModelProto, config: FusedStepConfig) -> onnx.Model
         coefficients[k * k : k * k + k],
         coefficients[k * k + k :],
     )
-    model = GuidedDenoiser.declare(builder, graph, guidance if config.guided else None)
+    inside = config.guidance
+    model = GuidedDenoiser.declare(
+        builder, graph, guidance if inside else None, inside is not None and inside.keep_norm
+    )
     m = model(builder.op("Mul", state[0], input_scale), timestep, "denoiser")
     for i in range(k):
         terms = [(outputs[i], m), *zip(states[i * k : i * k + k], state, strict=True)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from fewstep.loop_form import NEGATIVE
 from fewstep_export.loop_forms.graph_builder import GraphBuilder, batched_shape
 
 
@@ -12,22 +13,26 @@ from fewstep_export.loop_forms.graph_builder import GraphBuilder, batched_shape
 class GuidedDenoiser:
     """The network output m of (scaled latents, timestep), with classifier-free guidance m = m_0 + w (m_c - m_0) if there is a scale.
 
-    Both branches are evaluated in one call of twice the batch, unconditional first, as `fewstep.guidance` does.
+    Both branches are evaluated in one call of twice the batch, unconditional first, and joined as `fewstep.guidance` does.
 
     Attributes:
         builder: where the nodes go.
         graph: the exported denoiser.
         conditions: its inputs besides latents and timestep, conditional after unconditional along the batch.
         scale: w as a tensor of one value; None for a denoiser without guidance.
+        keep_norm: whether every line of m gets the Euclidean norm of that line in m_c.
     """
 
     builder: GraphBuilder
     graph: ir.Graph
     conditions: dict[str, ir.Value]
     scale: ir.Value | None
+    keep_norm: bool = False
 
     @classmethod
-    def declare(cls, builder: GraphBuilder, graph: ir.Graph, scale: ir.Value | None) -> "GuidedDenoiser":
+    def declare(
+        cls, builder: GraphBuilder, graph: ir.Graph, scale: ir.Value | None, keep_norm: bool
+    ) -> "GuidedDenoiser":
         """Declares the inputs: every condition of the denoiser and, with guidance, `negative_` + its name."""
         conditions = {}
         for value in graph.inputs:
@@ -37,9 +42,9 @@ class GuidedDenoiser:
             shape = batched_shape(value)
             conditions[name] = builder.input(name, shape, value.dtype)
             if scale is not None:
-                negative = builder.input(f"negative_{name}", shape, value.dtype)
+                negative = builder.input(f"{NEGATIVE}{name}", shape, value.dtype)
                 conditions[name] = builder.op("Concat", negative, conditions[name], axis=0)
-        return cls(builder, graph, conditions, scale)
+        return cls(builder, graph, conditions, scale, keep_norm)
 
     def __call__(self, latents: ir.Value, timestep: ir.Value, scope: str) -> ir.Value:
         """Output m (B, C, h, w) for latents (B, C, h, w) and a timestep of one value."""
@@ -51,7 +56,13 @@ class GuidedDenoiser:
         if self.scale is None:
             return m
         m_0, m_c = b.ops("Split", m, outputs=2, axis=0, num_outputs=2)
-        return b.op("Add", m_0, b.op("Mul", self.scale, b.op("Sub", m_c, m_0)))
+        m = b.op("Add", m_0, b.op("Mul", self.scale, b.op("Sub", m_c, m_0)))
+        return b.op("Mul", m, b.op("Div", _norm(b, m_c), _norm(b, m))) if self.keep_norm else m
+
+
+def _norm(builder: GraphBuilder, m: ir.Value) -> ir.Value:
+    """The Euclidean norm of every line, (..., 1)."""
+    return builder.op("ReduceL2", m, builder.constant(np.array([-1]), np.int64), keepdims=1)
 
 
 def linear(builder: GraphBuilder, terms: list[tuple[ir.Value, ir.Value]]) -> ir.Value:

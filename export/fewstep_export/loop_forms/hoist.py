@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from fewstep.errors import FewstepError
-from fewstep_export.loop_forms.graph_builder import GraphBuilder, batched_shape
 from fewstep_export.onnx_export import check
 
 PREFIX = "hoisted_"
+DTYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.INT32, ir.DataType.INT64, ir.DataType.BOOL)
+"""What a manifest can describe."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def hoist(model: onnx.ModelProto, conditions: Iterable[str]) -> Hoisted:
         FewstepError: nothing depends on the conditions alone.
     """
     fixed = frozenset(conditions)
+    model = ir.serde.serialize_model(ShapeInferencePass()(ir.serde.deserialize_model(model)).model)
     names = _boundary(ir.serde.deserialize_model(model).graph, fixed)
     if not names:
         raise FewstepError(
@@ -53,50 +55,51 @@ def hoist(model: onnx.ModelProto, conditions: Iterable[str]) -> Hoisted:
     return Hoisted(_finish(prompt), _finish(step))
 
 
-def into_text_encoder(text_encoder: onnx.ModelProto, prompt: onnx.ModelProto) -> onnx.ModelProto:
-    """A text encoder that gives what the hoisted step wants, so that the runtime needs no third graph.
-
-    Args:
-        text_encoder: tokens -> text states.
-        prompt: of a :class:`Hoisted`; what it reads comes from the encoder or, like the mask, from the tokenizer.
-
-    Returns:
-        tokens -> ``hoisted_0`` ...
-    """
-    encoder, rest = (ir.serde.deserialize_model(model).graph for model in (text_encoder, prompt))
-    builder = GraphBuilder("text_encoder")
-    wanted = {str(v.name): v for v in (*encoder.inputs, *rest.inputs)}
-    made = {str(value.name) for value in encoder.outputs}
-    tokens = {
-        name: builder.input(name, batched_shape(value), value.dtype or ir.DataType.FLOAT)
-        for name, value in wanted.items()
-        if name not in made
-    }
-    states = builder.inline(encoder, tokens, "text_encoder", "text_encoder")
-    hoisted = builder.inline(rest, {**tokens, **states}, "denoiser", "prompt")
-    for value in rest.outputs:
-        builder.output(hoisted[str(value.name)], str(value.name), batched_shape(value))
-    return builder.build()
-
-
 def _boundary(graph: ir.Graph, fixed: frozenset[str]) -> list[str]:
-    """Names of the values that depend on the fixed inputs alone and that something else uses, in order."""
-    depends: dict[ir.Value, frozenset[str]] = {value: frozenset({str(value.name)}) for value in graph.inputs}
-    for node in graph:
-        found = frozenset().union(
-            *(depends.get(value, frozenset()) for value in node.inputs if value is not None)
-        )
-        depends.update(dict.fromkeys(node.outputs, found))
-
-    def early(value: ir.Value) -> bool:
-        return bool(depends[value]) and depends[value] <= fixed
-
+    """Names of the values that the step takes from the prompt's half, in order."""
+    early = _early_nodes(graph, fixed)
+    for node in reversed(graph):  # what cannot be handed over is computed in the step, from what can
+        if node in early and not all(
+            _portable(value, graph) for value in node.outputs if _leaves(value, early)
+        ):
+            early.remove(node)
     return [
-        str(value.name)
-        for node in graph
-        for value in node.outputs
-        if early(value) and not all(early(user.outputs[0]) for user, _ in value.uses())
+        str(value.name) for node in graph if node in early for value in node.outputs if _leaves(value, early)
     ]
+
+
+def _early_nodes(graph: ir.Graph, fixed: frozenset[str]) -> set[ir.Node]:
+    """The nodes that depend on fixed inputs, and on nothing else but constants."""
+    known: set[ir.Value] = {value for value in graph.inputs if value.name in fixed}
+    constant = set(graph.initializers.values())
+    early: set[ir.Node] = set()
+    for node in graph:
+        given = {value for value in node.inputs if value is not None}
+        if given <= constant:
+            constant.update(node.outputs)
+        elif given <= constant | known:
+            known.update(node.outputs)
+            early.add(node)
+    return early
+
+
+def _leaves(value: ir.Value, early: set[ir.Node]) -> bool:
+    """Whether something else needs it."""
+    return value.is_graph_output() or any(user not in early for user, _ in value.uses())
+
+
+def _portable(value: ir.Value, graph: ir.Graph) -> bool:
+    """Whether it is a tensor of one row a picture, so that batches of it can be joined, repeated and split."""
+    batch = graph.inputs[0].shape
+    assert batch is not None
+    shape = value.shape
+    return (
+        shape is not None
+        and value.dtype in DTYPES
+        and len(shape) > 0
+        and shape[0] == batch[0]
+        and all(isinstance(size, int) for size in shape[1:])
+    )
 
 
 def _keep_prompt(graph: ir.Graph, fixed: frozenset[str], names: list[str]) -> None:

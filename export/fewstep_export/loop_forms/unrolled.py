@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from fewstep.manifest import Latent
+from fewstep.manifest import Guidance, Latent
 from fewstep.step_table import StepRow, StepTable
 from fewstep_export.loop_forms.fused_step import latent_shape
 from fewstep_export.loop_forms.graph_builder import GraphBuilder, batched_shape
@@ -14,7 +14,11 @@ from fewstep_export.loop_forms.guided import GuidedDenoiser, linear, scalar
 
 
 def unrolled(
-    denoiser: onnx.ModelProto, decoder: onnx.ModelProto, table: StepTable, latent: Latent, guided: bool
+    denoiser: onnx.ModelProto,
+    decoder: onnx.ModelProto,
+    table: StepTable,
+    latent: Latent,
+    guidance: Guidance | None,
 ) -> onnx.ModelProto:
     """The whole loop as a graph; its weights are there once, however many steps.
 
@@ -23,7 +27,7 @@ def unrolled(
         decoder: an exported decoder.
         table: its rows become constants.
         latent: scale and shift between denoiser and decoder.
-        guided: whether both branches of guidance are in it; the scale stays an input, ``guidance`` (1,).
+        guidance: how both branches are joined in it; the scale stays an input, ``guidance_scale`` (1,). None: one branch.
 
     Returns:
         A graph with the inputs ``noise_0`` (B, C, h, w), ``noise_i`` for every row i - 1 that draws noise, the conditions of the
@@ -33,8 +37,8 @@ def unrolled(
     shape = latent_shape(network)
     builder = GraphBuilder("unrolled")
     initial = builder.input("noise_0", shape)
-    scale = builder.input("guidance", [1]) if guided else None
-    model = GuidedDenoiser.declare(builder, network, scale)
+    scale = builder.input("guidance_scale", [1]) if guidance else None
+    model = GuidedDenoiser.declare(builder, network, scale, guidance is not None and guidance.keep_norm)
     state = [builder.op("Mul", initial, scalar(builder, table.initial_scale))]
     for i, row in enumerate(table.rows):
         x = (

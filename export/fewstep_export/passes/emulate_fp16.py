@@ -4,9 +4,11 @@ ONNX Runtime has no FP16 kernels for x86: it computes an FP16 graph in FP32, fro
 nodes nor overflow. A graph verified like that is verified for no phone.
 """
 
+import numpy as np
 import onnx_ir as ir
 
 from fewstep_export.passes.fp16 import LAYOUT_OPS
+from fewstep_export.passes.lazy_tensor import Array, converted
 
 _HALF, _FULL = ir.DataType.FLOAT16, ir.DataType.FLOAT
 _MARK = "fewstep.rounding"  # on the Casts that round, so that a second pass leaves them alone
@@ -25,12 +27,16 @@ class EmulateFp16(ir.passes.InPlacePass):
         modified = False
         for value in model.graph.initializers.values():
             if value.dtype == _HALF and value.const_value is not None:
-                value.const_value = ir.tensor(value.const_value.numpy().astype("float32"), name=value.name)
+                value.const_value = converted(value.const_value, _to_float, str(value.name), _FULL)
                 value.dtype = _FULL
                 modified = True
         for node in list(model.graph):
             modified |= _emulate(node, model.graph)
         return ir.passes.PassResult(model, modified)
+
+
+def _to_float(values: Array) -> Array:
+    return values.astype(np.float32)
 
 
 def _emulate(node: ir.Node, graph: ir.Graph) -> bool:

@@ -1,11 +1,14 @@
 """FP16 weights and activations, with FP32 islands where half precision is not enough."""
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from fewstep.errors import FewstepError
 from fewstep_export.passes.clean_metadata import CLASS, SCOPE, class_of, scope_of
+from fewstep_export.passes.lazy_tensor import Array, converted
 
 FP16_MAX = 65504.0
 _LOWEST = float(np.finfo(np.float32).min)
@@ -171,7 +174,8 @@ class _Casts:
     def _constant(self, value: ir.Value) -> ir.Value:
         assert value.const_value is not None
         name = f"{value.name}.fp16"
-        tensor = ir.tensor(_to_half(value.const_value.numpy(), value.name or ""), name=name)
+        to_half = partial(_to_half, name=value.name or "")
+        tensor = converted(value.const_value, to_half, name, _HALF)
         half = ir.Value(name=name, shape=value.shape, type=ir.TensorType(_HALF), const_value=tensor)
         self._graph.register_initializer(half)
         return half
@@ -194,9 +198,9 @@ class _Casts:
         return output
 
 
-def _to_half(values: np.ndarray, name: str) -> np.ndarray:
+def _to_half(values: Array, name: str) -> Array:
     """The values in FP16; what masks add to a score that shall not count becomes FP16's own lowest number."""
-    values = np.where(values <= _LOWEST, -FP16_MAX, values)
+    values = np.where(np.less_equal(values, _LOWEST), -FP16_MAX, values)
     largest = float(np.abs(values).max(initial=0.0))
     if not largest <= FP16_MAX:
         raise FewstepError(

@@ -7,21 +7,20 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from fewstep.manifest import Component as ComponentRecord
-from fewstep.manifest import DType, TensorSpec, Variant, Verification
+from fewstep.manifest import Variant, Verification
 from fewstep.network import Run
 from fewstep_export.activation_range import require_fp16_range
-from fewstep_export.components import Generator
 from fewstep_export.config import Precision
 from fewstep_export.fixed_inputs import Cases
-from fewstep_export.onnx_export import ExportedComponent, check, export_component, to_bytes
+from fewstep_export.onnx_export import ExportedComponent, check, to_bytes
 from fewstep_export.ort_format import convert_folder
 from fewstep_export.parity import FP16_TOLERANCE, FP32_TOLERANCE, Check, verify
 from fewstep_export.passes.emulate_fp16 import EmulateFp16
 from fewstep_export.passes.fp16 import ToFp16
+from fewstep_export.picture_loop import MINIMUM_PSNR, MINIMUM_PSNR_FP32
 from fewstep_export.session import runner
+from fewstep_export.signature import component_record
 
-_DTYPES: Mapping[int, DType] = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT32: "int32"}
 Begin = Callable[[str], None]
 """Called with what begins now."""
 
@@ -31,30 +30,32 @@ class Build:
     """A variant whose components are verified.
 
     ``emulation`` evaluates the components as a device with the variant's precision does; it is empty where this machine is such one.
+    Its pictures may not be worse than ``minimum_psnr`` (dB).
     """
 
     variant: Variant
     emulation: Mapping[str, Run]
+    minimum_psnr: float
 
 
-def stages(generator: Generator, precisions: Sequence[Precision]) -> int:
+def stages(precisions: Sequence[Precision]) -> int:
     """How often `build` calls `begin`."""
-    return len(generator.components) + ("fp16" in precisions) + ("fp32" in precisions)
+    return ("fp16" in precisions) + ("fp32" in precisions)
 
 
 def build(
-    generator: Generator, precisions: Sequence[Precision], cases: Cases, root: Path, begin: Begin
+    graphs: Sequence[ExportedComponent],
+    precisions: Sequence[Precision],
+    cases: Cases,
+    root: Path,
+    begin: Begin,
 ) -> list[Build]:
     """Writes the graphs under `root`/ort and returns the variants, the default one first.
 
     Raises:
         ParityError: a component differs from torch.
-        FewstepError: a component cannot be exported, does not fit FP16, or cannot be converted.
+        FewstepError: a component does not fit FP16, or cannot be converted.
     """
-    graphs = []
-    for component in generator.components:
-        begin(f"exporting {component.name}")
-        graphs.append(export_component(component, cases[component.name][0].feeds))
     builds = []
     if "fp32" in precisions:
         begin("verifying fp32 and converting to .ort")
@@ -84,7 +85,7 @@ def _fp32(graphs: Sequence[ExportedComponent], cases: Cases, root: Path) -> Buil
         Check(graph, "fp32", runner(_path(root, variant, graph)), graph.model, FP32_TOLERANCE)
         for graph in graphs
     ]
-    return Build(replace(variant, verification=_verified(checks, cases)), {})
+    return Build(replace(variant, verification=_verified(checks, cases)), {}, MINIMUM_PSNR_FP32)
 
 
 def _ort(fp32: Build, graphs: Sequence[ExportedComponent], cases: Cases, root: Path) -> Build:
@@ -99,7 +100,7 @@ def _ort(fp32: Build, graphs: Sequence[ExportedComponent], cases: Cases, root: P
         Check(graph, "fp32-ort", runner(_path(root, variant, graph)), graph.model, FP32_TOLERANCE)
         for graph in graphs
     ]
-    return Build(replace(variant, verification=_verified(checks, cases)), {})
+    return Build(replace(variant, verification=_verified(checks, cases)), {}, MINIMUM_PSNR_FP32)
 
 
 def _fp16(graphs: Sequence[ExportedComponent], cases: Cases, root: Path) -> Build:
@@ -115,7 +116,7 @@ def _fp16(graphs: Sequence[ExportedComponent], cases: Cases, root: Path) -> Buil
         for graph in graphs
     ]
     verification = _verified(checks, cases)
-    return Build(replace(_write("fp16", "fp16", models, root), verification=verification), runs)
+    return Build(replace(_write("fp16", "fp16", models, root), verification=verification), runs, MINIMUM_PSNR)
 
 
 def _verified(checks: Sequence[Check], cases: Cases) -> Mapping[str, Verification]:
@@ -132,18 +133,9 @@ def _write(name: str, precision: str, models: Mapping[str, onnx.ModelProto], roo
     for component, model in models.items():
         file = folder / f"{component}.onnx"
         file.write_bytes(to_bytes(model))
-        inputs, outputs = (
-            tuple(_spec(value) for value in values) for values in (model.graph.input, model.graph.output)
-        )
-        components[component] = ComponentRecord(file.relative_to(root).as_posix(), inputs, outputs)
+        components[component] = component_record(model, file.relative_to(root).as_posix())
     return Variant(name, "onnxruntime", precision, "onnx", components)
 
 
 def _path(root: Path, variant: Variant, graph: ExportedComponent) -> Path:
     return root / variant.components[graph.component.name].file
-
-
-def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
-    tensor = value.type.tensor_type
-    shape = tuple(dim.dim_param or dim.dim_value for dim in tensor.shape.dim)
-    return TensorSpec(value.name, _DTYPES[tensor.elem_type], shape)

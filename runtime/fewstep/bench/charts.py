@@ -28,8 +28,10 @@ def _graphs(report: Report) -> str:
     title, colours = "Graphs, ms", _parts(report)
     rows = [
         _latency_bar(f"{c.component} x{c.batch}, {v.name}", c.latency, colours.index(c.component))
-        for graph in zip(*(v.components for v in report.variants), strict=True)
-        for v, c in zip(report.variants, graph, strict=True)
+        for graph in dict.fromkeys((c.component, c.batch) for v in report.variants for c in v.components)
+        for v in report.variants
+        for c in v.components
+        if (c.component, c.batch) == graph
     ]
     return _section(title, _LATENCY_NOTE, bars(rows, title))
 

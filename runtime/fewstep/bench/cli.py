@@ -29,6 +29,12 @@ def bench(
     ] = None,
     guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Noise seed; run k takes seed + k.")] = 0,
+    compare_precisions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Measure these variants alone, and say how much faster than A each is."
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that a first picture may take.")] = 600.0,
     json_file: Annotated[
         str | None,
@@ -41,8 +47,20 @@ def bench(
     """Measure latency, memory, size and host share of the variants of BUNDLE on this device."""
     from fewstep.bench.config import BenchConfig
 
+    compared = tuple(compare_precisions.split(",")) if compare_precisions else ()
+
     config = BenchConfig(
-        bundle, tuple(variant or ()), threads, runs, warmup, steps, sampler, guidance, seed, timeout
+        bundle,
+        compared or tuple(variant or ()),
+        threads,
+        runs,
+        warmup,
+        steps,
+        sampler,
+        guidance,
+        seed,
+        timeout,
+        compared,
     )
     from fewstep.bench.command import run
 

@@ -29,7 +29,7 @@ class ColdStart:
 
 @dataclass(frozen=True)
 class Task:
-    """What the fresh process does; steps, sampler and guidance as for `BenchConfig`."""
+    """What the fresh process does: steps, sampler and guidance as for `BenchConfig`, or a step table of the bundle by name."""
 
     bundle: str
     variant: str
@@ -39,6 +39,7 @@ class Task:
     steps: int | None = None
     sampler: str | None = None
     guidance: float | None = None
+    step_table: str | None = None
 
 
 def cold_start(task: Task, timeout: float) -> ColdStart:
@@ -79,7 +80,7 @@ def perform(task: Task) -> ColdStart:
     from fewstep.pipeline import Pipeline  # the engine's library is part of what a cold start waits for
 
     pipeline = Pipeline(task.bundle, task.variant, task.threads)
-    table = pipeline.bundle.step_table(task.steps, task.sampler)
+    table = task.step_table or pipeline.step_table(task.steps, task.sampler)
     loaded = perf_counter()
     pipeline.generate(task.prompt, task.seed, table, task.guidance)
     return ColdStart(loaded - begin, perf_counter() - loaded, peak_memory())

@@ -56,14 +56,15 @@ def _latency_table(report: Report) -> str:
         for v in report.variants
         for i, (what, latency) in enumerate(v.latencies)
     ]
-    return _html_table(head, rows, style="words")
+    return _html_table(head, rows)
 
 
 def _resource_table(report: Report) -> str:
-    head = ["variant", "load ms", "peak MB", "disk MB", "host"]
+    head = ["variant", "loop", "load ms", "peak MB", "disk MB", "host"]
     rows = [
         [
             v.name,
+            v.loop,
             milliseconds(v.cold.load),
             megabytes(v.cold.peak_memory.bytes),
             megabytes(v.size),
@@ -71,18 +72,15 @@ def _resource_table(report: Report) -> str:
         ]
         for v in report.variants
     ]
-    return _html_table(head, rows, style="figures")
+    return _html_table(head, rows)
 
 
-def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]], style: str) -> str:
+def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     def line(cells: Sequence[str], tag: str) -> str:
         return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
     body = "".join(line(row, "td") for row in rows)
-    return (
-        f'<div class="scroll"><table class="{style}"><thead>{line(head, "th")}</thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    return f'<div class="scroll"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
 
 
 def _grid(drawn: Sequence[Drawn]) -> str:

@@ -16,11 +16,22 @@ from fewstep.guidance import Conditions
 from fewstep.noise import gaussian
 from fewstep.pipeline import Pipeline
 from fewstep.step_table import StepTable
+from fewstep.variant import Variant
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 T = TypeVar("T")
+GRAPHS = (
+    ("text_encoder", 1),
+    ("prompt", 1),
+    ("denoiser", 1),
+    ("denoiser", 2),
+    ("fused_step", 1),
+    ("unrolled", 1),
+    ("decoder", 1),
+)
+"""What is timed: (component, batch size) in the order of a generation; the denoiser at batch 2 too, as batched guidance calls it."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +83,13 @@ def rounds(
     return {name: Series(first[name], tuple(results[name] for results in timed)) for name in calls}
 
 
-def component_calls(pipeline: Pipeline, prompt: str) -> dict[tuple[str, int], Callable[[int], float]]:
-    """For every (component, batch size) a call that runs its graph once and returns the seconds inside it.
+def timed_graphs(variant: Variant) -> list[tuple[str, int]]:
+    """Those of `GRAPHS` that the variant has."""
+    return [(component, batch) for component, batch in GRAPHS if component in variant.components]
 
-    The denoiser runs at batch 1, and at batch 2 as batched guidance does.
-    """
+
+def component_calls(pipeline: Pipeline, prompt: str) -> dict[tuple[str, int], Callable[[int], float]]:
+    """For every one of `timed_graphs` a call that runs the graph once and returns the seconds inside it."""
     shape = pipeline.manifest.latent.shape
 
     @cache  # not before the text encoder's own first call
@@ -105,12 +118,25 @@ def component_calls(pipeline: Pipeline, prompt: str) -> dict[tuple[str, int], Ca
         pipeline.decode(gaussian(shape, 0)[None])
         return inside("decoder")
 
-    return {
-        ("text_encoder", 1): encode,
-        ("denoiser", 1): denoise(1),
-        ("denoiser", 2): denoise(2),
-        ("decoder", 1): decode,
-    }
+    def on_ones(component: str) -> Callable[[int], float]:
+        network = pipeline.model.networks[component]
+        feeds = {
+            spec.name: np.ones([1 if isinstance(dim, str) else dim for dim in spec.shape], spec.dtype)
+            for spec in pipeline.variant.components[component].inputs
+        }
+
+        def call(k: int) -> float:
+            network(feeds)
+            return inside(component)
+
+        return call
+
+    def graph_call(component: str, batch: int) -> Callable[[int], float]:
+        if component == "denoiser":
+            return denoise(batch)
+        return {"text_encoder": encode, "decoder": decode}.get(component) or on_ones(component)
+
+    return {graph: graph_call(*graph) for graph in timed_graphs(pipeline.variant)}
 
 
 def generation_call(

@@ -1,7 +1,7 @@
 """The result of a benchmark as frozen dataclasses; times are in seconds, sizes in bytes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from fewstep.bench.cold import ColdStart
@@ -39,7 +39,8 @@ class VariantReport:
     """One variant of the bundle.
 
     `sizes` are bytes on disk by component. `generation` is the time from prompt to picture; its first call is the first
-    picture of a fresh process. `shares` says where that time went, by component and "host", and sums to 1.
+    picture of a fresh process. `shares` says where that time went, by component and "host", and sums to 1. `loop` is the form of the
+    loop, like "host" or "fused, hoisted".
     """
 
     name: str
@@ -50,6 +51,7 @@ class VariantReport:
     generation: Latency
     shares: Mapping[str, float]
     cold: ColdStart
+    loop: str = "host"
 
     @property
     def size(self) -> int:
@@ -70,7 +72,10 @@ class VariantReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole benchmark: what was asked for, of which bundle, on which device, and a row for each variant."""
+    """A whole benchmark: what was asked for, of which bundle, on which device, and a row for each variant.
+
+    `speedup` is by "B_over_A" the median time of variant A over that of B, prompt to picture, where precisions were compared.
+    """
 
     format: Literal["fewstep-bench"]
     version: Literal[1]
@@ -80,6 +85,7 @@ class Report:
     device: Device
     settings: Settings
     variants: tuple[VariantReport, ...]
+    speedup: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, value: object, where: str = "report") -> "Report":

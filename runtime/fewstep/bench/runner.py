@@ -8,7 +8,7 @@ from fewstep.bench.cold import ColdStart, Task, cold_start
 from fewstep.bench.config import BenchConfig
 from fewstep.bench.device import physical_cores, this_device
 from fewstep.bench.latency import Latency
-from fewstep.bench.meter import Drawn, Series, component_calls, generation_call, rounds
+from fewstep.bench.meter import GRAPHS, Drawn, Series, component_calls, generation_call, rounds, timed_graphs
 from fewstep.bench.report import FORMAT, VERSION, ComponentReport, Report, Settings, VariantReport
 from fewstep.bundle import Bundle
 from fewstep.manifest import Manifest, Prompts, Variant
@@ -37,19 +37,19 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
     """
     bundle = Bundle.open(config.bundle)
     manifest = bundle.manifest
-    variants = tuple(map(manifest.variant, config.variants)) or manifest.variants
-    table = bundle.step_table(config.steps, config.sampler)
+    variants, table = _chosen(config, bundle)
     settings = _settings(config, manifest, table)
     prompts = spread(manifest.prompts, config.runs) or (_FALLBACK_PROMPT,)
-    total = len(variants) * (
-        1 + 5 * (1 + config.warmup + config.runs)
-    )  # a cold start, four graphs, the whole
+    each = 1 + config.warmup + config.runs
+    total = sum(
+        1 + each * (1 + len(timed_graphs(v))) for v in variants
+    )  # a cold start, the whole, every graph
 
     def tick(what: str) -> None:
         on_call(what, total)
 
     device = this_device()
-    cold = _cold_starts(config, variants, settings.threads, prompts[0], tick)
+    cold = _cold_starts(config, variants, table, settings.threads, prompts[0], tick)
     pipelines = {v.name: Pipeline(bundle, v.name, settings.threads) for v in variants}
     graphs = _graphs(config, pipelines, prompts[0], tick)
     calls = {
@@ -57,6 +57,7 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
         for name, pipeline in pipelines.items()
     }
     drawn = rounds(calls, config.warmup, config.runs, partial(tick, "prompt to picture"))
+    reports = tuple(_variant(manifest, v, graphs[v.name], drawn[v.name], cold[v.name]) for v in variants)
     report = Report(
         FORMAT,
         VERSION,
@@ -65,7 +66,8 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
         sum(record.bytes for record in manifest.files.values()),
         device,
         settings,
-        tuple(_variant(manifest, v, graphs[v.name], drawn[v.name], cold[v.name]) for v in variants),
+        reports,
+        _speedup(config.compare, reports),
     )
     return Benchmark(report, {name: series.timed for name, series in drawn.items()})
 
@@ -78,6 +80,19 @@ def spread(prompts: Prompts, count: int) -> tuple[str, ...]:
     return tuple(styled[i * examples // kept * styles + i % styles] for i in range(kept))
 
 
+def _chosen(config: BenchConfig, bundle: Bundle) -> tuple[tuple[Variant, ...], StepTable]:
+    """The variants that are named, or else all that can run the table, which is the one of a named variant that holds one."""
+    named = tuple(map(bundle.manifest.variant, config.variants))
+    own = next((v.loop.step_table for v in named if v.loop.step_table is not None), None)
+    if own is not None and config.steps is None and config.sampler is None:
+        table = bundle.manifest.step_tables[own]
+    else:
+        table = bundle.step_table(config.steps, config.sampler)
+    for variant in named:
+        bundle.require_fit(variant, table)
+    return named or tuple(v for v in bundle.manifest.variants if bundle.fits(v, table)), table
+
+
 def _settings(config: BenchConfig, manifest: Manifest, table: StepTable) -> Settings:
     guidance = manifest.guidance.scale if config.guidance is None else config.guidance
     threads = config.threads or physical_cores()
@@ -85,7 +100,12 @@ def _settings(config: BenchConfig, manifest: Manifest, table: StepTable) -> Sett
 
 
 def _cold_starts(
-    config: BenchConfig, variants: tuple[Variant, ...], threads: int, prompt: str, tick: Callable[[str], None]
+    config: BenchConfig,
+    variants: tuple[Variant, ...],
+    table: StepTable,
+    threads: int,
+    prompt: str,
+    tick: Callable[[str], None],
 ) -> dict[str, ColdStart]:
     cold = {}
     for v in variants:
@@ -99,6 +119,7 @@ def _cold_starts(
             config.steps,
             config.sampler,
             config.guidance,
+            table.name if config.steps is None and config.sampler is None else None,
         )
         cold[v.name] = cold_start(task, config.timeout)
     return cold
@@ -110,9 +131,15 @@ def _graphs(
     """By variant, the latency of every graph, each measured in rounds of its own."""
     calls = {name: component_calls(pipeline, prompt) for name, pipeline in pipelines.items()}
     reports: dict[str, list[ComponentReport]] = {name: [] for name in calls}
-    for component, batch in next(iter(calls.values())):
+    for component, batch in sorted(
+        {graph for graphs in calls.values() for graph in graphs}, key=GRAPHS.index
+    ):
         series = rounds(
-            {name: by_component[component, batch] for name, by_component in calls.items()},
+            {
+                name: graphs[component, batch]
+                for name, graphs in calls.items()
+                if (component, batch) in graphs
+            },
             config.warmup,
             config.runs,
             partial(tick, f"{component}, batch {batch}"),
@@ -133,12 +160,19 @@ def _variant(
         variant.name,
         variant.engine,
         variant.precision,
-        {name: manifest.files[component.file].bytes for name, component in variant.components.items()},
+        {name: manifest.bytes_of(component) for name, component in variant.components.items()},
         components,
         Latency.of(cold.first_picture, [run.seconds for run in drawn.timed]),
         _shares(drawn.timed),
         cold,
+        variant.form,
     )
+
+
+def _speedup(compare: tuple[str, ...], reports: tuple[VariantReport, ...]) -> dict[str, float]:
+    """By "B_over_A", how many times faster than the first of the names each other one draws."""
+    medians = {report.name: report.generation.median for report in reports}
+    return {f"{name}_over_{compare[0]}": medians[compare[0]] / medians[name] for name in compare[1:]}
 
 
 def _shares(drawn: tuple[Drawn, ...]) -> dict[str, float]:

@@ -9,7 +9,7 @@ _ROW, _BAR, _TEXT = 42, 14, 13  # heights in pixels of a row, of its bar, and of
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its label, its value, the value in words, and where a mark stands on the same scale (None: no mark); and a colour, 0 to 4."""
+    """One bar: its label, its value, the value in words, and where a mark stands on the same scale (None: no mark); and a colour, 0 to 6."""
 
     label: str
     value: float

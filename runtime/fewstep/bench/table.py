@@ -24,12 +24,14 @@ def latency_table(report: Report) -> Table:
 
 
 def resource_table(report: Report) -> Table:
-    """A row a variant: load time, peak memory, size on disk, share of the time outside the graphs."""
+    """A row a variant: form of the loop, load time, peak memory, size on disk, share of the time outside the graphs."""
     table = Table()
     table.add_column("variant")
+    table.add_column("loop")
     for head in ("load ms", "peak MB", "disk MB", "outside the graphs"):
         table.add_column(head, justify="right")
     for v in report.variants:
         memory = megabytes(v.cold.peak_memory.bytes)
-        table.add_row(v.name, milliseconds(v.cold.load), memory, megabytes(v.size), percent(v.host_share))
+        figures = milliseconds(v.cold.load), memory, megabytes(v.size), percent(v.host_share)
+        table.add_row(v.name, v.loop, *figures)
     return table

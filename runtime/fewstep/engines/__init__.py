@@ -22,6 +22,14 @@ class Engine(Protocol):
         """The outputs by name; FewstepError if an input is missing, has another dtype or another shape."""
         ...
 
+    def write(self, feeds: Tensors, outputs: Tensors) -> None:
+        """Like `run`, with the outputs written into the caller's arrays, so that nothing is copied in or out.
+
+        Raises:
+            FewstepError: an array is missing, has another dtype or another shape, or is not contiguous.
+        """
+        ...
+
 
 def check_tensors(tensors: Tensors, specs: tuple[TensorSpec, ...], where: str) -> None:
     """Refuses tensors that are not those of the specification.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig
@@ -13,6 +14,9 @@ from safetensors.torch import load_file, save_file
 from fewstep.errors import FewstepError
 from fewstep_export.checkpoints import load_generator
 from fewstep_export.checkpoints.folder import Folder, quiet
+from fewstep_export.checkpoints.lean import LeanFolder
+from fewstep_export.checkpoints.lean_lora import add_loras
+from fewstep_export.checkpoints.lora import fuse_loras
 from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig, Lora
 from fewstep_export.fixed_inputs import prompts_of
@@ -57,6 +61,21 @@ def test_fused_weights_draw_like_layers_beside_them(
     assert psnr(found, expected) > 100
     assert psnr(found, draw_torch(plain, task)) < 50
     assert fused.checkpoint_sha256 != plain.checkpoint_sha256
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.4, -0.3)])
+def test_weights_read_one_by_one_are_those_that_diffusers_fuses(
+    scales: tuple[float, ...], lora: Path, checkpoint: Callable[[str], Path]
+) -> None:
+    path, loras = checkpoint("sd1"), [Lora(lora, scale) for scale in scales]
+    fused, lean = fuse_loras(Folder.open(path), loras), add_loras(LeanFolder.open_lean(path), loras)
+    changed = 0
+    for part in ("unet", "text_encoder"):
+        for name, value in fused.module(part).state_dict().items():
+            np.testing.assert_allclose(lean.stored[part].read(name), value.numpy(), atol=1e-6)
+            changed += bool(lean.stored[part].stored[name].changes)
+    assert changed > 10
+    assert lean.contents_sha256() == fused.sha256()
 
 
 def test_a_file_for_another_model_is_refused(lora: Path, checkpoint: Callable[[str], Path]) -> None:

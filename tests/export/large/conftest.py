@@ -9,6 +9,7 @@ import pytest
 import torch
 from accelerate import init_empty_weights
 from safetensors.torch import save_file
+from tests.export.checkpoints.conftest import checkpoint, tiny_pipelines  # noqa: F401 - fixtures
 
 from fewstep_export.large.trace import LargeNetwork, trace
 from fewstep_export.large.verify import Feeds
@@ -30,7 +31,7 @@ class Folder:
         with init_empty_weights(include_buffers=False):
             module = SanaDenoiser(CONFIG).eval()
         return LargeNetwork(
-            "denoiser", module, {n: (s, torch.float32) for n, s in INPUTS.items()}, "velocity"
+            "denoiser", module, {n: (s, torch.float32) for n, s in INPUTS.items()}, ("velocity",)
         )
 
     def weights(self) -> WeightFiles:

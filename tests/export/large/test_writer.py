@@ -79,4 +79,4 @@ def test_a_constant_on_the_meta_device_is_named(source: Folder) -> None:
             return x + self.table
 
     with pytest.raises(FewstepError, match="'table' on the meta device"):
-        trace(LargeNetwork("net", WithTable(), {"x": ((2, 3), torch.float32)}, "y"))
+        trace(LargeNetwork("net", WithTable(), {"x": ((2, 3), torch.float32)}, ("y",)))

@@ -4,7 +4,8 @@ import pytest
 
 from fewstep.errors import FewstepError
 from fewstep_export.fixed_inputs import Cases
-from fewstep_export.loop_forms.hoist import Hoisted, hoist, into_text_encoder
+from fewstep_export.loop_forms.graph_builder import GraphBuilder
+from fewstep_export.loop_forms.hoist import Hoisted, hoist
 from fewstep_export.onnx_export import Graphs
 from fewstep_export.session import tensors
 
@@ -49,18 +50,24 @@ def test_keys_and_values_are_projected_once_a_prompt(halves: Hoisted) -> None:
     assert not [name for name in prompt & step if name.startswith("blocks")]
 
 
-def test_the_text_encoder_takes_the_prompts_half_in(graphs: Graphs, cases: Cases, halves: Hoisted) -> None:
-    encoder = graphs["text_encoder"].model
-    both = into_text_encoder(encoder, halves.prompt)
-    assert names(both) == names(encoder)
-    feeds = cases["text_encoder"][0].feeds
-    states = tensors(encoder, feeds)["text_states"]
-    expected = tensors(halves.prompt, {"text_states": states, "text_mask": feeds["text_mask"]})
-    found = tensors(both, feeds)
-    for value in halves.prompt.graph.output:
-        assert np.array_equal(found[value.name], expected[value.name])
-
-
 def test_a_network_without_conditions_is_refused(graphs: Graphs) -> None:
     with pytest.raises(FewstepError, match="nothing to hoist"):
         hoist(graphs["decoder"].model, ("text_states",))
+
+
+def test_what_is_not_one_row_a_picture_stays_in_the_step() -> None:
+    """A shape, and a tensor with the batch elsewhere, cannot be joined with those of the other branch of guidance."""
+    builder = GraphBuilder("denoiser")
+    latents, text = builder.input("latents", ["batch", 4]), builder.input("text", ["batch", 4])
+    doubled = builder.op("Mul", text, builder.constant(2.0))
+    turned = builder.op("Transpose", doubled, perm=[1, 0])
+    seen = builder.op("Expand", latents, builder.op("Shape", doubled))
+    builder.output(builder.op("MatMul", seen, turned), "output", ["batch", "batch"])
+    model = builder.build()
+    halves = hoist(model, ["text"])
+    assert [node.op_type for node in halves.prompt.graph.node] == ["Mul"]
+    assert names(halves.step) == ["latents", "hoisted_0"]
+    feeds = {"latents": np.ones((2, 4), np.float32), "text": np.arange(8, dtype=np.float32).reshape(2, 4)}
+    given = tensors(halves.prompt, {"text": feeds["text"]})
+    step = {name: {**feeds, **given}[name] for name in names(halves.step)}
+    assert np.array_equal(tensors(halves.step, step)["output"], tensors(model, feeds)["output"])

@@ -3,13 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 
-from fewstep.fused import Step, run_fused
+from fewstep.fused import run_fused
 from fewstep.guidance import Conditions, GuidanceConfig, guide
 from fewstep.loop import run
-from fewstep.manifest import Latent
+from fewstep.manifest import Guidance, Latent
+from fewstep.network import Network
 from fewstep.noise import gaussian
 from fewstep.samplers import compile_table
 from fewstep.step_table import StepTable
@@ -73,10 +73,12 @@ def test_the_fused_step_gives_the_latents_of_the_host_loop(
     graphs: Graphs, texts: tuple[Conditions, Conditions], name: str, scale: float
 ) -> None:
     table, guided = TABLES[name], scale != 1.0
-    config = FusedStepConfig(3, stochastic=True, guided=guided)  # more than some of these tables need
+    config = FusedStepConfig(
+        3, stochastic=True, guidance=Guidance(scale) if guided else None
+    )  # more than some of these tables need
     session = all_outputs(fused_step(graphs["denoiser"].model, config))
     text = feeds(texts, guided)
-    *_, (_, found) = run_fused(table, noise, lambda x: session({**x, **text}), 3, True, scale)
+    *_, (_, found) = run_fused(table, noise, lambda x, out: session.write({**x, **text}, out), 3, True, scale)
     expected = host(graphs, table, texts, scale)
     assert np.abs(found - expected).max() <= ROUNDING * np.abs(expected).max()
 
@@ -87,11 +89,13 @@ def test_the_unrolled_graph_gives_the_pixels_of_the_host_loop(
     graphs: Graphs, texts: tuple[Conditions, Conditions], name: str, scale: float
 ) -> None:
     table, guided = TABLES[name], scale != 1.0
-    model = unrolled(graphs["denoiser"].model, graphs["decoder"].model, table, LATENT, guided)
+    model = unrolled(
+        graphs["denoiser"].model, graphs["decoder"].model, table, LATENT, Guidance(scale) if guided else None
+    )
     drawn = {
         f"noise_{i}": noise(i) for i in range(len(table.rows) + 1) if i == 0 or any(table.rows[i - 1].noise)
     }
-    guidance = {"guidance": np.array([scale], dtype=np.float32)} if guided else {}
+    guidance = {"guidance_scale": np.array([scale], dtype=np.float32)} if guided else {}
     found = runner(model)({**drawn, **guidance, **feeds(texts, guided)})["image"]
     latents = host(graphs, table, texts, scale)
     scale_c, shift_c = (np.array(v, dtype=np.float32)[:, None, None] for v in (LATENT.scale, LATENT.shift))
@@ -102,21 +106,19 @@ def test_the_unrolled_graph_gives_the_pixels_of_the_host_loop(
 
 def test_unrolling_costs_no_weights(graphs: Graphs) -> None:
     single, decoder = graphs["denoiser"].model, graphs["decoder"].model
-    model = unrolled(single, decoder, TABLES["dpm++2m"], LATENT, guided=True)
+    model = unrolled(single, decoder, TABLES["dpm++2m"], LATENT, Guidance(3.0))
     assert len(to_bytes(model)) < len(to_bytes(single)) + len(to_bytes(decoder)) + 400_000
     assert weights(model) == pytest.approx(weights(single) + weights(decoder), rel=1e-2)
 
 
 def test_a_graph_without_guidance_or_noise_has_no_inputs_for_them(graphs: Graphs) -> None:
-    model = fused_step(graphs["denoiser"].model, FusedStepConfig(1, stochastic=False, guided=False))
+    model = fused_step(graphs["denoiser"].model, FusedStepConfig(1, stochastic=False, guidance=None))
     assert [value.name for value in model.graph.input] == ["row", "state_0", "text_states", "text_mask"]
 
 
-def all_outputs(model: onnx.ModelProto) -> Step:
+def all_outputs(model: onnx.ModelProto) -> Network:
     """A session that gives every output by name."""
-    session = onnxruntime.InferenceSession(to_bytes(model), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_outputs()]
-    return lambda x: dict(zip(names, session.run(names, dict(x)), strict=True))
+    return Network(frozenset(value.name for value in model.graph.input), runner(model))
 
 
 def weights(model: onnx.ModelProto) -> int:

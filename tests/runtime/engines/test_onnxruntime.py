@@ -85,3 +85,30 @@ def test_a_graph_with_another_signature_is_refused(tiny_bundle: Path, decoder: C
 def test_threads_must_be_positive(tiny_bundle: Path, decoder: Component) -> None:
     with pytest.raises(FewstepError, match="expected at least 1 thread, found 0"):
         OnnxRuntimeEngine(tiny_bundle / decoder.file, decoder, threads=0)
+
+
+def test_outputs_are_written_into_the_callers_arrays(tiny_bundle: Path, decoder: Component) -> None:
+    engine = OnnxRuntimeEngine(tiny_bundle / decoder.file, decoder)
+    feeds, image = {"latents": latents(2)}, np.full((2, 4, 16, 16), np.nan, dtype=np.float32)
+    engine.write(feeds, {"image": image})
+    assert np.array_equal(image, engine.run(feeds)["image"])
+    assert engine.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.empty((2, 4, 16, 15), dtype=np.float32), r"found float32 \[2, 4, 16, 15\], for tensor 'image'"),
+        (
+            np.empty((2, 4, 16, 32), dtype=np.float32)[..., ::2],
+            "expected contiguous arrays, found one with strides",
+        ),
+        (np.empty((3, 4, 16, 16), dtype=np.float32), "expected ort/fp32/decoder.onnx to run, found an error"),
+    ],
+)
+def test_arrays_that_cannot_take_the_outputs_are_refused(
+    tiny_bundle: Path, decoder: Component, image: np.ndarray, message: str
+) -> None:
+    engine = OnnxRuntimeEngine(tiny_bundle / decoder.file, decoder)
+    with pytest.raises(FewstepError, match=message):
+        engine.write({"latents": latents(2)}, {"image": image})

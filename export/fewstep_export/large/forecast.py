@@ -1,0 +1,31 @@
+"""The memory that each component of a model will take, from shapes alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fewstep_export.components import Array
+from fewstep_export.fixed_inputs import Case, component_feeds
+from fewstep_export.large.activations import imagine
+from fewstep_export.large.component import Lean
+from fewstep_export.large.memory import MemoryForecast
+
+
+def forecast(lean: Lean) -> Mapping[str, MemoryForecast]:
+    """The forecast by component, for batches of 2: a prompt and the negative one."""
+    generator = lean.generator
+    encoded: tuple[Case, ...] = ()
+    forecasts: dict[str, MemoryForecast] = {}
+    for component in generator.components:
+        feeds = component_feeds(generator, generator.sampling.table(), component.name, encoded)[0]
+        evaluation = imagine(lean.component(component.name), feeds)
+        if component.name == "text_encoder":
+            encoded = (Case(feeds, {name: _zeros(shape) for name, shape in evaluation.shapes.items()}),)
+        forecasts[component.name] = MemoryForecast.of(
+            lean.weights(component.name).shapes, evaluation.torch, evaluation.graph
+        )
+    return forecasts
+
+
+def _zeros(shape: tuple[int, ...]) -> Array:
+    return np.zeros(shape, dtype=np.float32)

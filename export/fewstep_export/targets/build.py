@@ -1,0 +1,51 @@
+"""The builds of all targets, from one export of the components."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fewstep_export.components import Generator
+from fewstep_export.config import ExportConfig
+from fewstep_export.fixed_inputs import Cases
+from fewstep_export.onnx_export import ExportedComponent, export_component
+from fewstep_export.targets import ort
+from fewstep_export.targets.ort import Begin, Build
+
+
+def stages(generator: Generator, config: ExportConfig) -> int:
+    """How often `build_all` calls `begin`."""
+    of_ort = ort.stages(config.precisions) if "ort" in config.targets else 0
+    of_coreml = len(config.precisions) if "coreml" in config.targets else 0
+    return len(generator.components) + of_ort + of_coreml
+
+
+def build_all(
+    generator: Generator, config: ExportConfig, cases: Cases, root: Path, begin: Begin
+) -> list[Build]:
+    """Writes the artefacts of every target under `root`/TARGET and returns the variants, the default one first.
+
+    Raises:
+        ParityError: a component differs from torch.
+        FewstepError: a component cannot be exported, does not fit its precision, or cannot be converted.
+    """
+    graphs: list[ExportedComponent] = []
+    for component in generator.components:
+        begin(f"exporting {component.name}")
+        graphs.append(export_component(component, cases[component.name][0].feeds))
+    builds: list[Build] = []
+    if "coreml" in config.targets:
+        from fewstep_export.coreml.preflight import require_all_convertible  # coremltools is an extra
+
+        require_all_convertible({graph.component.name: graph.model for graph in graphs})
+    if "ort" in config.targets:
+        builds += ort.build(graphs, config.precisions, cases, root, begin)
+    if "coreml" in config.targets:
+        builds += _coreml(graphs, config, cases, root, begin)
+    return builds
+
+
+def _coreml(
+    graphs: Sequence[ExportedComponent], config: ExportConfig, cases: Cases, root: Path, begin: Begin
+) -> list[Build]:
+    from fewstep_export.targets import coreml  # coremltools is an extra
+
+    return coreml.build(graphs, config.precisions, config.min_target, cases, root, begin)

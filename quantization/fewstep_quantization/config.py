@@ -1,0 +1,100 @@
+"""What a quantisation is asked for."""
+
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Literal, get_args
+
+from fewstep.errors import FewstepError
+from fewstep_quantization.calibration.observers import Observer
+
+Scheme = Literal["int8", "int8-dynamic", "w8", "w4"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a build must reach to be shipped; None asks for nothing.
+
+    Args:
+        speedup: time of the reference over time of the build, whole pictures.
+        psnr: dB of the worst picture against the reference on the same noise.
+        size: bytes of the graphs over those of the reference.
+    """
+
+    speedup: float | None = 1.0
+    psnr: float | None = None
+    size: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("speedup", self.speedup), ("psnr", self.psnr), ("size", self.size)):
+            if value is not None and not (isfinite(value) and value > 0):
+                raise FewstepError(f"expected a limit above 0, found {value}, for {name}; choose another")
+
+
+@dataclass(frozen=True)
+class QuantizeConfig:
+    """A quantisation of one variant of a bundle.
+
+    Args:
+        bundle: its folder.
+        scheme: "int8" (static), "int8-dynamic", "w8" or "w4" (weights only).
+        variant: the FP32 variant to begin from.
+        name: of the new variant; None takes the scheme's name.
+        prompts: file with a calibration prompt a line; None takes the bundle's examples.
+        pictures: how many prompts are drawn for calibration, spread evenly over those there are.
+        steps, sampler: the loop that is calibrated and measured; None takes the bundle's default.
+        observer: how ranges are chosen.
+        migration: SmoothQuant's exponent; 0 leaves the activations as they are.
+        exclude: layers that stay float, by name.
+        largest_error: of the denoiser's output, relative; the layers that cost the most stay float until it is kept. None tries nothing.
+        limits: what the build must reach.
+        force: writes a build that does not reach them, and marks it.
+        threads: threads inside one operator while measuring.
+        rounds: timed rounds.
+    """
+
+    bundle: Path
+    scheme: Scheme
+    variant: str = "fp32"
+    name: str | None = None
+    prompts: Path | None = None
+    pictures: int = 32
+    steps: int | None = None
+    sampler: str | None = None
+    observer: Observer = "min-max"
+    migration: float = 0.5
+    exclude: tuple[str, ...] = ()
+    largest_error: float | None = None
+    limits: Limits = Limits()
+    force: bool = False
+    threads: int | None = None
+    rounds: int = 7
+
+    def __post_init__(self) -> None:
+        _one_of("scheme", self.scheme, get_args(Scheme))
+        _one_of("observer", self.observer, get_args(Observer))
+        for what, found in (("picture", self.pictures), ("round", self.rounds), ("step", self.steps or 1)):
+            if found < 1:
+                raise FewstepError(f"expected at least 1 {what}, found {found}; choose a larger number")
+        if not 0 <= self.migration <= 1:
+            raise FewstepError(
+                f"expected a migration strength of 0 to 1, found {self.migration}; a usual one is 0.5"
+            )
+        if self.largest_error is not None and not 0 < self.largest_error < 1:
+            raise FewstepError(
+                f"expected a largest error between 0 and 1, found {self.largest_error}; a usual one is 0.02"
+            )
+        if self.output == self.variant:
+            raise FewstepError(
+                f"expected a new name, found '{self.output}', which is the variant to begin from; choose another --name"
+            )
+
+    @property
+    def output(self) -> str:
+        """The name of the new variant."""
+        return self.name or self.scheme
+
+
+def _one_of(what: str, found: str, allowed: tuple[str, ...]) -> None:
+    if found not in allowed:
+        raise FewstepError(f"expected the {what} {' or '.join(allowed)}, found '{found}'; choose one")

@@ -1,0 +1,57 @@
+"""The ship gate: a build goes into a bundle if it is worth what was asked for, and says what it is worth."""
+
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from fewstep.errors import FewstepError
+from fewstep.gate import Gate
+from fewstep_quantization.config import Limits
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the gate: a figure, and the limit that it had to reach."""
+
+    what: str
+    found: str
+    limit: str
+    passed: bool
+
+
+class GateError(FewstepError):
+    """A build that did not reach its limits; it was not written."""
+
+    def __init__(self, checks: list[Check]) -> None:
+        failed = ", ".join(f"{c.what} {c.found} (limit {c.limit})" for c in checks if not c.passed)
+        super().__init__(
+            f"expected a build within the limits, found {failed}; choose other limits or another scheme, or write it with --force"
+        )
+        self.checks = checks
+
+
+def check(gate: Gate, limits: Limits) -> list[Check]:
+    """Every figure with its limit. The speed-up counts with the lower end of its interval: what may be noise is no gain."""
+    rows = [
+        ("speed-up", gate.speedup_interval[0], limits.speedup, f"{gate.speedup:.2f}x, at least {gate.speedup_interval[0]:.2f}x", ">= {:g}x"),
+        ("worst PSNR", gate.psnr, limits.psnr, f"{gate.psnr:.1f} dB", ">= {:g} dB"),
+    ]  # fmt: skip
+    checks = [
+        Check(what, found, text.format(limit) if limit is not None else "", limit is None or value >= limit)
+        for what, value, limit, found, text in rows
+    ]
+    size = f"<= {limits.size:g}" if limits.size is not None else ""
+    checks.append(Check("size", f"{gate.size:.3f}", size, limits.size is None or gate.size <= limits.size))
+    checks.append(Check("latent error", f"{gate.latent_error:.4f}", "", passed=True))
+    return checks
+
+
+def table(checks: list[Check], title: str) -> Table:
+    """The gate as a table for the terminal."""
+    result = Table(title=title)
+    for heading in ("figure", "found", "limit", ""):
+        result.add_column(heading)
+    for entry in checks:
+        verdict = "" if not entry.limit else "reached" if entry.passed else "[bold]missed[/bold]"
+        result.add_row(entry.what, entry.found, entry.limit, verdict)
+    return result

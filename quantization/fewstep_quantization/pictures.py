@@ -1,0 +1,60 @@
+"""Pictures drawn by graphs in memory, in the runtime's own loop, and how far two sets of them are apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log10
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from fewstep.bundle import Bundle
+from fewstep.network import Network
+from fewstep.step_table import StepTable
+from fewstep.text_to_image import Drawing, TextToImage
+from fewstep.tokenizer import Tokenizer
+
+Graphs = Mapping[str, onnx.ModelProto]
+"""Graphs by component."""
+Pictures = npt.NDArray[np.float32]
+"""(B, channels, H, W), RGB or premultiplied RGBA, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A bundle, for everything around the graphs."""
+
+    bundle: Bundle
+
+    def text_to_image(self, networks: Mapping[str, Network]) -> TextToImage:
+        """The bundle's model with these networks inside."""
+        manifest = self.bundle.manifest
+        tokenizers = [Tokenizer.load(self.bundle.file(file.file), file) for file in manifest.tokenizers]
+        return TextToImage(networks, tokenizers, manifest.guidance, manifest.latent)
+
+
+def draw(
+    model: TextToImage, prompts: Sequence[str], seed: int, table: StepTable, guidance: float | None
+) -> tuple[Pictures, Pictures]:
+    """The pictures of the prompts, picture k from the noise of `seed` + k, and their last latents (B, C, h, w)."""
+    pictures, latents = [], []
+    for k, prompt in enumerate(prompts):
+        last: list[Pictures] = []
+
+        def keep(_i: int, value: Pictures, last: list[Pictures] = last) -> None:
+            last[:] = [value.copy()]
+
+        pictures.append(model.draw(Drawing([prompt], [seed + k], table, guidance), keep))
+        latents += last
+    return np.concatenate(pictures), np.concatenate(latents)
+
+
+def psnr(found: Pictures, expected: Pictures) -> list[float]:
+    """Peak signal-to-noise ratio 10 log10(1 / MSE) in dB of every picture; 0 for values that are not finite."""
+    errors = np.square(found.astype(np.float64) - expected).mean(axis=(1, 2, 3))
+    return [10 * log10(1 / max(float(e), 1e-20)) if np.isfinite(e) else 0.0 for e in errors]
+
+
+def relative_error(found: Pictures, expected: Pictures) -> float:
+    """||found - expected|| / ||expected|| in the Euclidean norm."""
+    return float(np.linalg.norm(found.astype(np.float64) - expected) / np.linalg.norm(expected))

@@ -1,0 +1,93 @@
+"""Feature distillation to a smaller network: nothing to learn for a copy, and a checkpoint of the small denoiser alone."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fewstep_distillation.methods.consistency import Consistency
+from fewstep_distillation.methods.features import Features, FeaturesMethod, relative
+from fewstep_distillation.recipe import DistillationRecipe, read_recipe
+from fewstep_distillation.train import train
+from fewstep_models.checkpoint import Checkpoint
+from fewstep_models.sana import SanaConfig
+
+SMALL = SanaConfig(
+    latent_channels=4, size=8, width=32, depth=1, cross_head_channels=32, text_dim=32, time_dim=32
+)
+OBJECTIVE = Features(SMALL, blocks=(0,), teacher_blocks=(1,))
+Recipe = Callable[..., DistillationRecipe]
+
+
+def test_a_copy_of_the_teacher_has_only_the_task_to_learn(recipe: Recipe, teacher: Path) -> None:
+    config = dataclasses.replace(recipe(OBJECTIVE), start=str(teacher))
+    same = dataclasses.replace(OBJECTIVE, model=SMALL, blocks=(0,), teacher_blocks=(0,))
+    method = FeaturesMethod(same, config)
+    to_teacher = method.module.get_submodule("maps.0")
+    assert isinstance(to_teacher, nn.Conv2d)
+    assert to_teacher.bias is not None
+    nn.init.dirac_(to_teacher.weight)
+    nn.init.zeros_(to_teacher.bias)
+    method.prepare(torch.device("cpu"))
+    loss, metrics = method.loss(method.module, 4, torch.Generator().manual_seed(0))
+    assert metrics["output"] < 1e-10
+    assert metrics["features"] < 1e-10
+    torch.testing.assert_close(loss.detach(), metrics["task"])
+
+
+def test_distance_of_features_does_not_know_their_scale() -> None:
+    a, b = torch.randn(2, 3, 4, 5, 5)
+    torch.testing.assert_close(relative(100 * a, 100 * b), relative(a, b))
+    assert relative(torch.zeros_like(b), b) == 1.0
+
+
+def test_small_student_learns_from_outputs_and_features(recipe: Recipe) -> None:
+    torch.manual_seed(0)
+    method = FeaturesMethod(OBJECTIVE, recipe(OBJECTIVE))
+    method.prepare(torch.device("cpu"))
+    optimizer = torch.optim.Adam(method.module.parameters(), lr=3e-3)
+
+    def step(count: int, seed: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return method.loss(method.module, count, torch.Generator().manual_seed(seed))
+
+    _, before = step(64, seed=100)
+    for seed in range(20):
+        loss, _ = step(8, seed)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    _, after = step(64, seed=100)
+    assert after["output"] < 0.9 * before["output"]
+    assert after["features"] < 0.9 * before["features"]
+
+
+def test_a_small_student_is_written_and_made_few_step(recipe: Recipe, teacher: Path) -> None:
+    """The phone tier: features first, then any method with the small network as its start."""
+    small = train(recipe(OBJECTIVE, steps=3, name="small"))
+    made = Checkpoint.load(small)
+    assert made.config.denoiser == SMALL
+    assert made.config.sampling.guidance == 3.0
+    fewer = dataclasses.replace(recipe(Consistency(), name="fewer"), start=str(small))
+    student = Checkpoint.load(train(fewer))
+    assert student.config.denoiser == SMALL
+    assert student.config.sampling.guidance == 1.0
+
+
+def test_phone_tier_has_four_million_parameters() -> None:
+    path = Path(__file__).parents[3] / "distillation" / "recipes" / "students" / "phone.toml"
+    recipe = read_recipe(path)
+    assert isinstance(recipe, DistillationRecipe)
+    assert isinstance(recipe.objective, Features)
+    assert 3.8e6 < sum(p.numel() for p in recipe.objective.model.build().parameters()) < 4e6
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"blocks": (0, 6), "teacher_blocks": (0, 1)}, {"teacher_blocks": (1,)}, {"caption_dropout": 2.0}],
+)
+def test_impossible_values_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"blocks must be some of the model's 6|caption_dropout must lie"):
+        Features(**fields)  # type: ignore[arg-type]
