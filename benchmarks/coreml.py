@@ -1,8 +1,8 @@
-r"""Errors, sizes and pictures of the Core ML packages of a bundle, from what its manifest states: results/coreml.json and a table.
+"""Errors, sizes and pictures of the Core ML packages of a bundle, from what its manifest states: results/coreml.json and a table.
 
-fewstep export emoji-128 --target ort --target coreml --min-target iOS18 --precision fp32 --precision fp16 --precision w8 \\
-        --precision w4 --precision palette6 --precision palette4 --precision palette-mixed -o out/coreml.fewstep
-python benchmarks/coreml.py out/coreml.fewstep
+    python benchmarks/coreml.py out/coreml.fewstep
+
+The result holds the command that made the bundle.
 """
 
 import json

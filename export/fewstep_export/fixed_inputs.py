@@ -8,13 +8,11 @@ import numpy.typing as npt
 
 from fewstep.noise import gaussian
 from fewstep.step_table import StepTable
+from fewstep.verification import fixed_prompts
 from fewstep_export.components import Array, Exportable, Feeds, Generator
 
 Cases = Mapping[str, Sequence["Case"]]
 """Cases by component."""
-
-PROMPTS = ("a red heart", "a smiling cat")
-"""For checkpoints that bring no examples of their own."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,7 @@ class Case:
 
 def prompts_of(generator: Generator) -> tuple[str, str]:
     """Two prompts that suit the model."""
-    examples, styles = generator.prompts.examples, generator.prompts.styles
-    suffix = f", {styles[0]} style" if styles else ""
-    first, second = (tuple(f"{example}{suffix}" for example in examples) + PROMPTS)[:2]
-    return first, second
+    return fixed_prompts(generator.prompts)
 
 
 def fixed_cases(generator: Generator, table: StepTable) -> Cases:

@@ -12,16 +12,15 @@ import numpy as np
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
-from fewstep.manifest import Variant
+from fewstep.manifest import Manifest, Prompts, Variant
 from fewstep.network import Feeds, Run
 from fewstep.noise import gaussian
 from fewstep.pipeline import Pipeline
-from fewstep.text_to_image import TextToImage
 
 EVALUATORS = "fewstep.evaluators"
 """Entry points: engine -> a function (path of a graph, precision) -> Run, which raises FewstepError for a broken graph."""
 Evaluate = Callable[[Path, str], Run]
-PROMPT = "a red heart"
+PROMPTS = ("a red heart", "a smiling cat")
 """For bundles without examples."""
 
 
@@ -61,26 +60,50 @@ def verify_bundle(bundle: Bundle) -> Iterator[Finding]:
 
 
 def fixed_feeds(pipeline: Pipeline) -> dict[str, list[Feeds]]:
-    """Inputs by component: tokens of a prompt of the bundle, noise at the first, the middle and the last row of its table."""
+    """The inputs by component on which the export measured, so that an error can be held against what the manifest states.
+
+    Tokens of the negative prompt with a prompt, and of another prompt; noise at the first, the middle and the last row of the table.
+    """
     model, manifest = pipeline.model, pipeline.manifest
-    tokens = model.tokens([(*manifest.prompts.in_styles(), PROMPT)[0]])
-    known = {**tokens, **_run_of(model, "text_encoder", tokens)}
+    first, second = fixed_prompts(manifest.prompts)
+    negative, prompt = model.tokens([""], negative=True), model.tokens([first])
+    pair = {name: np.concatenate([negative[name], tensor]) for name, tensor in prompt.items()}
+    texts: list[Feeds] = [pair, model.tokens([second])]
+    encoder = model.networks.get("text_encoder")
+    known = [{**text, **(encoder(text) if encoder else {})} for text in texts]
     rows = pipeline.step_table().rows
-    latents = [gaussian((1, *manifest.latent.shape), seed) for seed in range(3)]
-    told = np.array([manifest.guidance.scale], dtype=np.float32)
+    timesteps = [row.timestep for row in (rows[0], rows[len(rows) // 2], rows[-1])]
+    return {
+        "text_encoder": texts,
+        "denoiser": [_step(manifest, k, timesteps[k], text) for k in range(len(timesteps)) for text in known],
+        "decoder": [_latents(manifest, batch) for batch in (2, 1)],
+    }
+
+
+def fixed_prompts(prompts: Prompts) -> tuple[str, str]:
+    """Two prompts that suit the model."""
+    suffix = f", {prompts.styles[0]} style" if prompts.styles else ""
+    first, second = (tuple(f"{example}{suffix}" for example in prompts.examples) + PROMPTS)[:2]
+    return first, second
+
+
+def _step(manifest: Manifest, seed: int, timestep: float, text: Feeds) -> Feeds:
+    batch = len(text["input_ids"])
+    return {
+        **text,
+        "latents": gaussian((batch, *manifest.latent.shape), seed),
+        "timestep": np.full(batch, timestep, dtype=np.float32),
+        "guidance": np.full(batch, manifest.guidance.scale, dtype=np.float32),
+    }
+
+
+def _latents(manifest: Manifest, batch: int) -> Feeds:
+    """Noise with the statistics of latents, un-normalised; the batch is its seed."""
     scale, shift = (
         np.array(values, dtype=np.float32)[:, None, None]
         for values in (manifest.latent.scale, manifest.latent.shift)
     )
-    steps: list[Feeds] = [
-        {**known, "latents": z, "timestep": np.array([row.timestep], dtype=np.float32), "guidance": told}
-        for z, row in zip(latents, (rows[0], rows[len(rows) // 2], rows[-1]), strict=True)
-    ]
-    return {
-        "text_encoder": [tokens],
-        "denoiser": steps,
-        "decoder": [{"latents": z / scale + shift} for z in latents[:1]],
-    }
+    return {"latents": gaussian((batch, *manifest.latent.shape), batch) / scale + shift}
 
 
 def _reference(bundle: Bundle) -> Variant | None:
@@ -174,9 +197,3 @@ def _evaluator(engine: str) -> Evaluate | None:
             continue
         return evaluate
     return None
-
-
-def _run_of(model: TextToImage, name: str, feeds: Feeds) -> Feeds:
-    """The outputs of a component, nothing if the model has none by that name."""
-    network = model.networks.get(name)
-    return network(feeds) if network else {}

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 
 from fewstep.manifest import Prompts
+from fewstep.verification import PROMPTS
 from fewstep_export.components import Generator
-from fewstep_export.fixed_inputs import PROMPTS, Cases, prompts_of
+from fewstep_export.fixed_inputs import Cases, prompts_of
 
 
 def test_real_prompts_and_the_empty_one_are_encoded(cases: Cases, tiny: Generator) -> None:

@@ -6,15 +6,18 @@ import sys
 from pathlib import Path
 from shutil import copytree
 
+import numpy as np
 import pytest
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError, IntegrityError
-from fewstep.verification import verify_bundle
+from fewstep.pipeline import Pipeline
+from fewstep.verification import fixed_feeds, verify_bundle
 from fewstep_export.bundle_writer import file_records, write_manifest
 from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig, Precision
 from fewstep_export.exporter import export_generator
+from fewstep_export.fixed_inputs import Cases
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "w8", "palette4")
 
@@ -48,6 +51,15 @@ def test_verify_reads_every_package_back(coreml_bundle: Path) -> None:
     findings = [f for f in verify_bundle(Bundle.open(coreml_bundle)) if f.variant.startswith("coreml")]
     assert len(findings) == 3 * len(PRECISIONS)
     assert all(finding.ok and 0 < (finding.error or 0) <= (finding.bound or 0) for finding in findings)
+
+
+def test_verify_measures_what_the_export_measured(coreml_bundle: Path, cases: Cases) -> None:
+    found = fixed_feeds(Pipeline(coreml_bundle, "fp32"))
+    for name in ("text_encoder", "decoder"):
+        for feeds, case in zip(found[name], cases[name], strict=True):
+            assert all(np.array_equal(feeds[key], value) for key, value in case.feeds.items())
+    for feeds, case in zip(found["denoiser"], cases["denoiser"], strict=True):
+        assert all(np.allclose(feeds[key], value, atol=1e-5) for key, value in case.feeds.items())
 
 
 def _flip_a_weight(bundle: Path) -> None:
