@@ -71,7 +71,7 @@ def figures(
         "identical_pictures": sum(identical),
         "load_seconds": cold.load,
         "peak_memory_bytes": cold.peak_memory.bytes,
-        "graph_bytes": {name: manifest.files[c.file].bytes for name, c in record.components.items()},
+        "graph_bytes": {name: manifest.bytes_of(c) for name, c in record.components.items()},
         "psnr": {name: check.psnr for name, check in record.verification.items() if check.psnr is not None},
     }
 

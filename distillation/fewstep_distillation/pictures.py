@@ -26,3 +26,21 @@ def composite(premultiplied: Tensor, background: Tensor | float = 1.0) -> Tensor
 def save_sheet(pictures: NDArray[np.uint8], path: Path, captions: Sequence[str], columns: int = 8) -> None:
     """Write a contact sheet of RGBA pictures (N, H, W, 4) uint8, straight alpha."""
     contact_sheet([Image.fromarray(picture) for picture in pictures], captions, columns).save(path)
+
+
+def save_comparison(
+    above: NDArray[np.uint8],
+    below: NDArray[np.uint8],
+    path: Path,
+    names: Sequence[str],
+    label: str,
+    columns: int = 8,
+) -> None:
+    """Write a contact sheet of pictures (N, H, W, 4), rows with their names and below each of them, with the label, the same ones anew."""
+    parts: list[NDArray[np.uint8]] = []
+    captions: list[str] = []
+    for start in range(0, len(names), columns):
+        row = slice(start, start + columns)
+        parts += [above[row], below[row]]
+        captions += [*names[row], *[label] * len(names[row])]
+    save_sheet(np.concatenate(parts), path, captions, columns)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import torch
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -54,3 +56,8 @@ class BankConfig:
     augmented_weight: float = 0.3
     cache: str = ""
     group_weights: dict[str, float] = field(default_factory=dict)
+
+
+def autocast(config: RunConfig, device: torch.device) -> torch.autocast:
+    """bfloat16 as a run has it, for networks that the trainer does not wrap."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")

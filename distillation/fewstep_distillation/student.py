@@ -13,11 +13,9 @@ from torch import Tensor, nn
 
 from fewstep.samplers import flow_sigmas
 from fewstep_distillation.banks import build_banks
-from fewstep_distillation.data.captions import canonical_caption
 from fewstep_distillation.data.dataset import EmojiDataset
-from fewstep_distillation.metrics.generators import TorchGenerator, checkpoint_table
-from fewstep_distillation.pictures import save_sheet
-from fewstep_distillation.run_config import BankConfig, RunConfig
+from fewstep_distillation.run_config import BankConfig, RunConfig, autocast
+from fewstep_distillation.samples import save_samples
 from fewstep_models import zoo
 from fewstep_models.checkpoint import Checkpoint, SamplingDefaults
 
@@ -126,17 +124,24 @@ class Student:
         """The teacher's velocity (B, C, h, w) with classifier-free guidance, ``u_0 + w (u_c - u_0)``; one call of twice the batch."""
         scale = self.guidance if scale is None else scale
         with self.precision():
-            if scale == 1.0:
-                return self.teacher(x, 1000 * sigma, batch.states, batch.mask).float()
-            empty = self.without_text(batch)
-            states, mask = torch.cat([empty.states, batch.states]), torch.cat([empty.mask, batch.mask])
-            both = self.teacher(torch.cat([x, x]), 1000 * sigma.repeat(2), states, mask).float()
+            return self.branches(self.teacher, x, sigma, batch, scale)[0]
+
+    def branches(
+        self, network: nn.Module, x: Tensor, sigma: Tensor, batch: Batch, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        """A network's velocity with guidance, and that of its conditional branch; at scale 1 they are one and the other is not asked."""
+        if scale == 1.0:
+            velocity = network(x, 1000 * sigma, batch.states, batch.mask).float()
+            return velocity, velocity
+        empty = self.without_text(batch)
+        states, mask = torch.cat([empty.states, batch.states]), torch.cat([empty.mask, batch.mask])
+        both = network(torch.cat([x, x]), 1000 * sigma.repeat(2), states, mask).float()
         u_0, u_c = both.chunk(2)
-        return u_0 + scale * (u_c - u_0)
+        return u_0 + scale * (u_c - u_0), u_c
 
     def precision(self) -> torch.autocast:
         """Autocast as the run has it, for networks that the trainer does not wrap."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.run.precision == "bf16")
+        return autocast(self.config.run, self.device)
 
     def noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
         """Unit normal noise of the same shape."""
@@ -158,11 +163,7 @@ class Student:
         )
         checkpoint = Checkpoint(config, self.checkpoint.autoencoder, module)
         checkpoint.save(folder)
-        prompts = held_out_prompts(self.dataset, 64)
-        generator = TorchGenerator(
-            checkpoint, checkpoint_table(checkpoint, None, None), guidance, self.device
-        )
-        save_sheet(generator.generate(prompts, self.config.run.seed), folder / "samples.png", prompts)
+        save_samples(checkpoint, self.dataset, folder, self.config.run.seed, self.device)
 
     def _facts(self) -> Mapping[str, object]:
         return {
@@ -171,10 +172,3 @@ class Student:
             "teacher": self.checkpoint.config.name,
             "teacher_guidance": self.guidance,
         }
-
-
-def held_out_prompts(dataset: EmojiDataset, count: int) -> list[str]:
-    """Captions of pairs of glyph and style that training never saw."""
-    compose = dataset.split("compose") or dataset.split("train")
-    stride = max(1, len(compose) // count)
-    return [canonical_caption(dataset.rows[i]) for i in compose[::stride][:count]]

@@ -117,9 +117,8 @@ class Trainer:
                 self.critic.module, self.player.module, per_process, generator
             )
             metrics = {"critic_loss": loss.detach(), "critic_norm": self.critic.update(loss, rate), **metrics}
-        self.critic.raw.requires_grad_(
-            False
-        )  # the module's loss passes through the critic and must not move it
+        # The module's loss passes through the critic and must not move it.
+        self.critic.raw.requires_grad_(False)
         return metrics
 
     def _agree(self, seconds: float) -> float:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from fewstep.noise import gaussian
+from fewstep.fixed_feeds import fixed_prompts, latent_feeds, step_feeds, text_feeds
 from fewstep.step_table import StepTable
-from fewstep.verification import fixed_prompts
 from fewstep_export.components import Array, Exportable, Feeds, Generator
 
 Cases = Mapping[str, Sequence["Case"]]
@@ -46,12 +45,16 @@ def component_feeds(
     generator: Generator, table: StepTable, name: str, encoded: Sequence[Case]
 ) -> list[Feeds]:
     """The fixed inputs of one component; `encoded` are the cases of the text encoder, if there is one."""
-    if name == "text_encoder":
-        return _texts(generator)
     if name == "decoder":
-        return _decoder_feeds(generator)
-    conditions = [{**case.feeds, **case.expected} for case in encoded] or _texts(generator)
-    return _denoiser_feeds(generator, table, conditions)
+        return latent_feeds(generator.latent)
+    conditions: list[Feeds] = [{**case.feeds, **case.expected} for case in encoded]
+    if name == "text_encoder" or not conditions:
+        conditions = text_feeds(generator.text_to_image(), generator.prompts)
+    if name == "text_encoder":
+        return conditions
+    inputs = generator.component("denoiser").inputs
+    steps = step_feeds(generator.latent, generator.guidance.scale, table, conditions)
+    return [{name: feed[name] for name in inputs} for feed in steps]
 
 
 def case_of(generator: Generator, component: Exportable, feeds: Feeds) -> Case:
@@ -61,41 +64,3 @@ def case_of(generator: Generator, component: Exportable, feeds: Feeds) -> Case:
         return Case(feeds, expected)
     mask = expected.get("text_mask", feeds["text_mask"])
     return Case(feeds, expected, {"text_states": mask[..., None] > 0})
-
-
-def _texts(generator: Generator) -> list[Feeds]:
-    """The tokens of the empty negative prompt with a prompt, as guidance has them, then of a prompt alone."""
-    model, (first, second) = generator.text_to_image(), prompts_of(generator)
-    empty, prompt = model.tokens([""], negative=True), model.tokens([first])
-    pair = {name: np.concatenate([empty[name], tensor]) for name, tensor in prompt.items()}
-    return [pair, model.tokens([second])]
-
-
-def _denoiser_feeds(generator: Generator, table: StepTable, conditions: Sequence[Feeds]) -> list[Feeds]:
-    """Both text batches at the first, the middle and the last timestep of the table."""
-    rows, inputs = table.rows, generator.component("denoiser").inputs
-    feeds: list[Feeds] = []
-    for seed, row in enumerate((rows[0], rows[len(rows) // 2], rows[-1])):
-        for texts in conditions:
-            batch = len(texts["input_ids"])
-            given = {
-                **texts,
-                "latents": _latents(generator, batch, seed),
-                "timestep": np.full(batch, row.timestep, dtype=np.float32),
-                "guidance": np.full(batch, generator.guidance.scale, dtype=np.float32),
-            }
-            feeds.append({name: given[name] for name in inputs})
-    return feeds
-
-
-def _decoder_feeds(generator: Generator) -> list[Feeds]:
-    """Latents of the right statistics: noise, un-normalised."""
-    scale, shift = (
-        np.array(values, dtype=np.float32)[:, None, None]
-        for values in (generator.latent.scale, generator.latent.shift)
-    )
-    return [{"latents": _latents(generator, batch, seed=batch) / scale + shift} for batch in (2, 1)]
-
-
-def _latents(generator: Generator, batch: int, seed: int) -> npt.NDArray[np.float32]:
-    return gaussian((batch, *generator.latent.shape), seed)

@@ -1,7 +1,7 @@
 """What the passes share: constants, shapes, fresh names, and building a graph node by node."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from fewstep.errors import FewstepError
 
 CONTRIB = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
+TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+"""Permutations from (B, C, h, w) to (B, h, w, C) and back."""
 Array = npt.NDArray[Any]
 Shape = tuple[int | str, ...]
 """Sizes; a name stands for a free one."""
@@ -27,12 +29,11 @@ class Rewriter:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        inferred = onnx.shape_inference.infer_shapes(model)
         self._model = model
         self.old_nodes: Sequence[onnx.NodeProto] = model.graph.node
         self.nodes: list[onnx.NodeProto] = []
         self.constants = constants(model)
-        self.shapes = _shapes(inferred)
+        self.shapes = shapes(model)
         self.uses = Counter(name for node in self.old_nodes for name in node.input)
         self.uses.update(value.name for value in model.graph.output)
         self._names = {*self.shapes, *self.constants, *(n for node in self.old_nodes for n in node.output)}
@@ -114,13 +115,9 @@ def load(path: Path) -> onnx.ModelProto:
         ) from None
 
 
-def values(tensors: Iterable[onnx.ValueInfoProto]) -> Mapping[str, onnx.ValueInfoProto]:
-    """Tensors by name."""
-    return {tensor.name: tensor for tensor in tensors}
-
-
-def _shapes(model: onnx.ModelProto) -> dict[str, Shape]:
-    graph = model.graph
+def shapes(model: onnx.ModelProto) -> dict[str, Shape]:
+    """The shapes of all tensors, by name, as far as they can be inferred."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
     known: dict[str, Shape] = {
         value.name: tuple(
             dim.dim_value if dim.HasField("dim_value") else dim.dim_param

@@ -5,7 +5,7 @@ from math import prod
 
 import onnx
 
-from fewstep_quantization.graph import Rewriter
+from fewstep_quantization.graph import shapes
 from fewstep_quantization.linears import find_linears
 
 SMALL = 0.003
@@ -14,10 +14,10 @@ SMALL = 0.003
 
 def multiplications(model: onnx.ModelProto) -> Mapping[str, int]:
     """Multiplications of every linear layer for one sample, by name; free sizes other than the first count once."""
-    shapes = Rewriter(model).shapes
+    known = shapes(model)
     return {
         linear.name: linear.weights.size
-        * prod(size for size in shapes.get(linear.output, ())[1:-1] if isinstance(size, int))
+        * prod(size for size in known.get(linear.output, ())[1:-1] if isinstance(size, int))
         for linear in find_linears(model)
     }
 

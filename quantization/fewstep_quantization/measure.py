@@ -104,4 +104,4 @@ def _interval(reference: Sequence[float], build: Sequence[float]) -> tuple[float
 
 
 def _bytes(manifest: Manifest, variant: str) -> int:
-    return sum(manifest.files[c.file].bytes for c in manifest.variant(variant).components.values())
+    return sum(manifest.bytes_of(c) for c in manifest.variant(variant).components.values())

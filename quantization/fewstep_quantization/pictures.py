@@ -1,6 +1,6 @@
 """Pictures drawn by graphs in memory, in the runtime's own loop, and how far two sets of them are apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log10
 
@@ -10,8 +10,7 @@ import onnx
 
 from fewstep.bundle import Bundle
 from fewstep.network import Network
-from fewstep.step_table import StepTable
-from fewstep.text_to_image import Drawing, TextToImage
+from fewstep.text_to_image import TextToImage
 from fewstep.tokenizer import Tokenizer
 
 Graphs = Mapping[str, onnx.ModelProto]
@@ -31,22 +30,6 @@ class Source:
         manifest = self.bundle.manifest
         tokenizers = [Tokenizer.load(self.bundle.file(file.file), file) for file in manifest.tokenizers]
         return TextToImage(networks, tokenizers, manifest.guidance, manifest.latent)
-
-
-def draw(
-    model: TextToImage, prompts: Sequence[str], seed: int, table: StepTable, guidance: float | None
-) -> tuple[Pictures, Pictures]:
-    """The pictures of the prompts, picture k from the noise of `seed` + k, and their last latents (B, C, h, w)."""
-    pictures, latents = [], []
-    for k, prompt in enumerate(prompts):
-        last: list[Pictures] = []
-
-        def keep(_i: int, value: Pictures, last: list[Pictures] = last) -> None:
-            last[:] = [value.copy()]
-
-        pictures.append(model.draw(Drawing([prompt], [seed + k], table, guidance), keep))
-        latents += last
-    return np.concatenate(pictures), np.concatenate(latents)
 
 
 def psnr(found: Pictures, expected: Pictures) -> list[float]:

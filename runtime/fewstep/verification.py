@@ -12,16 +12,14 @@ import numpy as np
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
-from fewstep.manifest import Manifest, Prompts, Variant
+from fewstep.fixed_feeds import latent_feeds, step_feeds, text_feeds
+from fewstep.manifest import Variant
 from fewstep.network import Feeds, Run
-from fewstep.noise import gaussian
 from fewstep.pipeline import Pipeline
 
 EVALUATORS = "fewstep.evaluators"
 """Entry points: engine -> a function (path of a graph, precision) -> Run, which raises FewstepError for a broken graph."""
 Evaluate = Callable[[Path, str], Run]
-PROMPTS = ("a red heart", "a smiling cat")
-"""For bundles without examples."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,12 @@ def verify_bundle(bundle: Bundle) -> Iterator[Finding]:
         FewstepError: the reference cannot be run.
     """
     bundle.verify()
-    reference = _reference(bundle)
-    feeds = fixed_feeds(Pipeline(bundle, reference.name)) if reference else {}
-    expected = dict(_expected(bundle, reference, feeds)) if reference else {}
+    feeds: Mapping[str, Sequence[Feeds]] = {}
+    expected: Mapping[str, Sequence[Feeds]] = {}
+    if (reference := _reference(bundle)) is not None:
+        pipeline = Pipeline(bundle, reference.name)
+        feeds, networks = fixed_feeds(pipeline), pipeline.model.networks
+        expected = {name: [network(feed) for feed in feeds[name]] for name, network in networks.items()}
     for variant in bundle.manifest.variants:
         yield from _of_variant(bundle, variant, feeds, expected)
 
@@ -62,67 +63,20 @@ def verify_bundle(bundle: Bundle) -> Iterator[Finding]:
 def fixed_feeds(pipeline: Pipeline) -> dict[str, list[Feeds]]:
     """The inputs by component on which the export measured, so that an error can be held against what the manifest states.
 
-    Tokens of the negative prompt with a prompt, and of another prompt; noise at the first, the middle and the last row of the table.
+    See `fewstep.fixed_feeds`.
     """
     model, manifest = pipeline.model, pipeline.manifest
-    first, second = fixed_prompts(manifest.prompts)
-    negative, prompt = model.tokens([""], negative=True), model.tokens([first])
-    pair = {name: np.concatenate([negative[name], tensor]) for name, tensor in prompt.items()}
-    texts: list[Feeds] = [pair, model.tokens([second])]
+    texts = text_feeds(model, manifest.prompts)
     encoder = model.networks.get("text_encoder")
     known = [{**text, **(encoder(text) if encoder else {})} for text in texts]
-    rows = pipeline.step_table().rows
-    timesteps = [row.timestep for row in (rows[0], rows[len(rows) // 2], rows[-1])]
-    return {
-        "text_encoder": texts,
-        "denoiser": [_step(manifest, k, timesteps[k], text) for k in range(len(timesteps)) for text in known],
-        "decoder": [_latents(manifest, batch) for batch in (2, 1)],
-    }
-
-
-def fixed_prompts(prompts: Prompts) -> tuple[str, str]:
-    """Two prompts that suit the model."""
-    suffix = f", {prompts.styles[0]} style" if prompts.styles else ""
-    first, second = (tuple(f"{example}{suffix}" for example in prompts.examples) + PROMPTS)[:2]
-    return first, second
-
-
-def _step(manifest: Manifest, seed: int, timestep: float, text: Feeds) -> Feeds:
-    batch = len(text["input_ids"])
-    return {
-        **text,
-        "latents": gaussian((batch, *manifest.latent.shape), seed),
-        "timestep": np.full(batch, timestep, dtype=np.float32),
-        "guidance": np.full(batch, manifest.guidance.scale, dtype=np.float32),
-    }
-
-
-def _latents(manifest: Manifest, batch: int) -> Feeds:
-    """Noise with the statistics of latents, un-normalised; the batch is its seed."""
-    scale, shift = (
-        np.array(values, dtype=np.float32)[:, None, None]
-        for values in (manifest.latent.scale, manifest.latent.shift)
-    )
-    return {"latents": gaussian((batch, *manifest.latent.shape), batch) / scale + shift}
+    steps = step_feeds(manifest.latent, manifest.guidance.scale, pipeline.step_table(), known)
+    return {"text_encoder": texts, "denoiser": steps, "decoder": latent_feeds(manifest.latent)}
 
 
 def _reference(bundle: Bundle) -> Variant | None:
     """The variant whose graphs are held to be right: exported in FP32, with the loop on the host."""
-    plain = [v for v in bundle.manifest.variants if v.engine == "onnxruntime" and _comparable(v)]
-    return next((variant for variant in plain if variant.precision == "fp32"), None)
-
-
-def _comparable(variant: Variant) -> bool:
-    return variant.loop.form == "host" and "prompt" not in variant.components
-
-
-def _expected(
-    bundle: Bundle, reference: Variant, feeds: Mapping[str, Sequence[Feeds]]
-) -> Iterator[tuple[str, list[Feeds]]]:
-    """The outputs of the reference by component."""
-    model = Pipeline(bundle, reference.name).model
-    for name, network in model.networks.items():
-        yield name, [network(feed) for feed in feeds[name]]
+    wanted = ("onnxruntime", "fp32", "host")
+    return next((v for v in bundle.manifest.variants if (v.engine, v.precision, v.form) == wanted), None)
 
 
 def _of_variant(
@@ -141,7 +95,7 @@ def _of_variant(
             yield Finding(variant.name, name, None, None, f"files only: nothing here runs {variant.engine}")
         elif not expected:
             yield Finding(variant.name, name, None, None, "loads; no FP32 graphs to compare with")
-        elif not _comparable(variant):
+        elif variant.form != "host":
             yield Finding(variant.name, name, None, None, "loads; another form of the loop")
         else:
             yield _compared(variant, name, runs[name], feeds[name], expected[name])

@@ -9,7 +9,8 @@ import torch
 
 from fewstep_distillation.methods.progressive import Progressive
 from fewstep_distillation.recipe import DistillationRecipe
-from fewstep_distillation.student import Student, StudentConfig, held_out_prompts
+from fewstep_distillation.samples import held_out_prompts
+from fewstep_distillation.student import Student, StudentConfig
 from fewstep_models.checkpoint import Checkpoint
 
 

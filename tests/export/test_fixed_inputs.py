@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from fewstep.fixed_feeds import PROMPTS
 from fewstep.manifest import Prompts
-from fewstep.verification import PROMPTS
 from fewstep_export.components import Generator
 from fewstep_export.fixed_inputs import Cases, prompts_of
 

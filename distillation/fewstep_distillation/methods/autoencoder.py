@@ -1,18 +1,16 @@
 """Train the deep-compression autoencoder on transparent pictures."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fewstep.image import to_pil
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.perceptual import PerceptualDistance
-from fewstep_distillation.pictures import composite, premultiply, save_sheet
+from fewstep_distillation.pictures import composite, premultiply, save_comparison
 from fewstep_distillation.recipe import AutoencoderRecipe
 from fewstep_models.autoencoder import Autoencoder
 from fewstep_models.checkpoint import save_autoencoder
@@ -66,20 +64,9 @@ class AutoencoderMethod:
         x = premultiply(torch.from_numpy(self.dataset.images(held_out)).to(next(module.parameters()).device))
         reconstructed = autoencoder.decode(autoencoder.encode(x)).cpu().numpy()
         decoded = np.stack([np.asarray(to_pil(picture)) for picture in reconstructed])
-        pairs = zip(_rows(self.dataset.images(held_out)), _rows(decoded), strict=True)
         names = [self.dataset.rows[i].name for i in held_out]
-        captions = [
-            caption for row in _rows(np.array(names)) for caption in (*row, *["reconstructed"] * len(row))
-        ]
-        save_sheet(
-            np.concatenate([part for pair in pairs for part in pair]),
-            folder / "reconstructions.png",
-            captions,
-        )
-
-
-def _rows(values: NDArray[Any], columns: int = 8) -> list[NDArray[Any]]:
-    return [values[i : i + columns] for i in range(0, len(values), columns)]
+        originals = self.dataset.images(held_out)
+        save_comparison(originals, decoded, folder / "reconstructions.png", names, "reconstructed")
 
 
 class _NoisyAutoencoder(nn.Module):

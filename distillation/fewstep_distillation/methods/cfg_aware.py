@@ -14,7 +14,7 @@ from fewstep_distillation.methods.progressive import (
     error_weight,
     step_target,
 )
-from fewstep_distillation.student import Batch, StudentConfig
+from fewstep_distillation.student import StudentConfig
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,8 @@ class CFGAwareMethod(ProgressiveMethod):
         noise = self.noise(batch.x0, generator)
         x = noised(batch.x0, noise, sigma)
         target = step_target(x, sigma, self.walk(x, sigma, end, batch, scale), end)
-        velocity, conditional = self._student(module, x, sigma, batch, scale)
+        velocity, conditional = self.branches(module, x, sigma, batch, scale)
         error = (clean(x, velocity, sigma) - target).square()
         distilled = (maps(error_weight(sigma, cfg.weighting)) * error).mean()
         original = F.mse_loss(conditional, noise - batch.x0)
         return distilled + cfg.original_weight * original, {"original": original.detach()}
-
-    def _student(
-        self, module: nn.Module, x: Tensor, sigma: Tensor, batch: Batch, scale: float
-    ) -> tuple[Tensor, Tensor]:
-        """The student's velocities with guidance, and those of its conditional branch."""
-        if scale == 1.0:
-            velocity = module(x, 1000 * sigma, batch.states, batch.mask).float()
-            return velocity, velocity
-        empty = self.without_text(batch)
-        states, mask = torch.cat([empty.states, batch.states]), torch.cat([empty.mask, batch.mask])
-        both = module(torch.cat([x, x]), 1000 * sigma.repeat(2), states, mask).float()
-        u_0, u_c = both.chunk(2)
-        return u_0 + scale * (u_c - u_0), u_c

@@ -11,8 +11,9 @@ from fewstep.image import to_pil
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.methods.autoencoder import augment
 from fewstep_distillation.perceptual import PerceptualDistance
-from fewstep_distillation.pictures import composite, premultiply, save_sheet
+from fewstep_distillation.pictures import composite, premultiply, save_comparison
 from fewstep_distillation.recipe import DecoderRecipe
+from fewstep_distillation.run_config import autocast
 from fewstep_models import zoo
 from fewstep_models.autoencoder import Autoencoder, Decoder
 from fewstep_models.checkpoint import Checkpoint
@@ -47,7 +48,7 @@ class DecoderMethod:
         recipe, device = self.recipe, generator.device
         index = torch.randint(len(self.images), (batch_size,), generator=generator, device=device)
         x = augment(premultiply(self.images[index]), generator)
-        with torch.no_grad(), self._precision():
+        with torch.no_grad(), autocast(recipe.run, device):
             z = self.teacher.encode(x).float()
             z = z + recipe.latent_noise * torch.randn(z.shape, generator=generator, device=device)
             wanted = self.teacher.decode(z).float()
@@ -56,7 +57,7 @@ class DecoderMethod:
         if self.perceptual is None:
             return l1, {}
         background = torch.rand(batch_size, 3, 1, 1, generator=generator, device=device)
-        with self._precision():
+        with autocast(recipe.run, device):
             distance = self.perceptual(composite(drawn, background), composite(wanted, background))
         return l1 + recipe.perceptual_weight * distance, {"l1": l1.detach(), "perceptual": distance.detach()}
 
@@ -80,16 +81,8 @@ class DecoderMethod:
         held_out = self.dataset.split("zero")[:32] or self.dataset.split("train")[:32]
         z = small.encode(premultiply(torch.from_numpy(self.dataset.images(held_out)).to(self.device)))
         both = [
-            [np.asarray(to_pil(picture)) for picture in decode(z).float().cpu().numpy()]
+            np.stack([np.asarray(to_pil(picture)) for picture in decode(z).float().cpu().numpy()])
             for decode in (self.teacher.decode, small.decode)
         ]
         names = [self.dataset.rows[i].name for i in held_out]
-        pictures, captions = [], []
-        for start in range(0, len(names), 8):
-            row = slice(start, start + 8)
-            pictures += both[0][row] + both[1][row]
-            captions += [*names[row], *["small decoder"] * len(names[row])]
-        save_sheet(np.stack(pictures), path, captions)
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.run.precision == "bf16")
+        save_comparison(both[0], both[1], path, names, "small decoder")

@@ -8,10 +8,8 @@ from torch import Tensor, nn
 
 from fewstep_distillation.banks import LatentBank, TextBank, build_banks
 from fewstep_distillation.data.dataset import EmojiDataset
-from fewstep_distillation.metrics.generators import TorchGenerator, checkpoint_table
-from fewstep_distillation.pictures import save_sheet
 from fewstep_distillation.recipe import FlowMatchingRecipe
-from fewstep_distillation.student import held_out_prompts
+from fewstep_distillation.samples import save_samples
 from fewstep_distillation.timesteps import sample_sigma
 from fewstep_distillation.zoo_facts import EXAMPLES, LICENCES, STYLES
 from fewstep_models.checkpoint import Checkpoint, CheckpointConfig, load_autoencoder
@@ -75,8 +73,4 @@ class FlowMatchingMethod:
         )
         checkpoint = Checkpoint(config, self.autoencoder, module)
         checkpoint.save(folder)
-        prompts = held_out_prompts(self.dataset, 64)
-        generator = TorchGenerator(
-            checkpoint, checkpoint_table(checkpoint, None, None), config.sampling.guidance, self.device
-        )
-        save_sheet(generator.generate(prompts, recipe.run.seed), folder / "samples.png", prompts)
+        save_samples(checkpoint, self.dataset, folder, recipe.run.seed, self.device)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fewstep_distillation.flow import clean
-from fewstep_distillation.pairs import build_pairs
-from fewstep_distillation.student import Student, StudentConfig
+from fewstep_distillation.pairs import PairedStudent
+from fewstep_distillation.student import StudentConfig
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,11 @@ class OneStep:
         return OneStepMethod(self, config)
 
 
-class OneStepMethod(Student):
+class OneStepMethod(PairedStudent):
     """``|x_theta(n, 1) - y|^2`` with y the teacher's picture of the noise n."""
 
     def __init__(self, objective: OneStep, config: StudentConfig) -> None:
-        super().__init__(config)
-        self.objective = objective
-
-    def prepare(self, device: torch.device) -> None:
-        """The banks, and the pairs made of them."""
-        super().prepare(device)
-        objective, run = self.objective, self.config.run
-        self.pairs = build_pairs(self, objective.pairs, objective.teacher_steps, run.seed, run.batch_size)
+        super().__init__(objective.pairs, objective.teacher_steps, config)
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator

@@ -1,13 +1,12 @@
 """Progressive distillation (Salimans and Ho 2022, arXiv:2202.00512): one step of the student for two of its teacher."""
 
-import itertools
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from fewstep_distillation.flow import clean, euler, maps, noised
+from fewstep_distillation.flow import clean, integrate, maps, noised
 from fewstep_distillation.student import Batch, Student, StudentConfig
 
 Weighting = Literal["truncated-snr", "snr+1", "flow"]
@@ -61,9 +60,7 @@ class ProgressiveMethod(Student):
         """Where the teacher's steps, even in sigma, lead from sigma to the end; ``scale`` is that of its guidance."""
         count = self.objective.substeps
         levels = [sigma + (end - sigma) * k / count for k in range(count + 1)]
-        for here, there in itertools.pairwise(levels):
-            x = euler(x, self.guided(x, here, batch, scale), here, there)
-        return x
+        return integrate(lambda x, here: self.guided(x, here, batch, scale), x, levels)
 
 
 def step_target(x: Tensor, sigma: Tensor, reached: Tensor, end: Tensor) -> Tensor:

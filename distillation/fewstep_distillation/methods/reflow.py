@@ -1,15 +1,13 @@
 """Reflow (Liu et al. 2022, arXiv:2209.03003; InstaFlow, Liu et al. 2023, arXiv:2309.06380): straighten the flow between pairs."""
 
-import itertools
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewstep.samplers import flow_sigmas
-from fewstep_distillation.flow import euler, noised
-from fewstep_distillation.pairs import build_pairs
+from fewstep_distillation.flow import integrate, noised
+from fewstep_distillation.pairs import PairedStudent, even_levels
 from fewstep_distillation.student import Student, StudentConfig
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
 
@@ -40,18 +38,12 @@ class Reflow:
         return ReflowMethod(self, config)
 
 
-class ReflowMethod(Student):
+class ReflowMethod(PairedStudent):
     """``|u_theta((1 - sigma) y + sigma n, sigma) - (n - y)|^2`` over pairs (n, y) of the teacher."""
 
     def __init__(self, objective: Reflow, config: StudentConfig) -> None:
-        super().__init__(config)
+        super().__init__(objective.pairs, objective.teacher_steps, config)
         self.objective = objective
-
-    def prepare(self, device: torch.device) -> None:
-        """The banks, and the pairs made of them."""
-        super().prepare(device)
-        objective, run = self.objective, self.config.run
-        self.pairs = build_pairs(self, objective.pairs, objective.teacher_steps, run.seed, run.batch_size)
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator
@@ -74,10 +66,11 @@ def straightness(student: Student, network: nn.Module, count: int, steps: int, s
     generator = torch.Generator(student.device).manual_seed(seed)
     batch = student.batch(count, generator)
     noise = student.noise(batch.x0, generator)
-    levels = torch.tensor(flow_sigmas(steps, 1.0), dtype=torch.float32, device=student.device)
-    x, velocities = noise, []
-    for here, there in itertools.pairwise(levels):
-        sigma = here.expand(count)
+    velocities: list[Tensor] = []
+
+    def velocity(x: Tensor, sigma: Tensor) -> Tensor:
         velocities.append(network(x, 1000 * sigma, batch.states, batch.mask).float())
-        x = euler(x, velocities[-1], sigma, there.expand(count))
+        return velocities[-1]
+
+    x = integrate(velocity, noise, even_levels(steps, count, student.device))
     return float(torch.stack([(noise - x - u).square().mean() for u in velocities]).mean())

@@ -82,10 +82,6 @@ class WeightFiles:
         values: npt.NDArray[np.float32] = tensor.to(torch.float32).numpy()
         return values
 
-    def require(self, expected: Mapping[str, Shape], what: str) -> None:
-        """Checks names and shapes; see `require`."""
-        require(self, expected, what)
-
 
 def require(weights: Weights, expected: Mapping[str, Shape], what: str) -> None:
     """Checks names and shapes against those of a network.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from fewstep.engines.coreml import split_rows
 from fewstep.manifest import Variant, Verification
 from fewstep.network import Feeds
 from fewstep_export.config import FLOATS, MinimumTarget, Precision
@@ -63,7 +64,9 @@ class _Packages:
         self, graphs: Sequence[ExportedComponent], target: MinimumTarget, cases: Cases, root: Path
     ) -> None:
         self._graphs, self._config, self._root = graphs, ConvertConfig(target), root
-        self._rows = {name: [r for case in some for r in rows(case.feeds)] for name, some in cases.items()}
+        self._rows = {
+            name: [r for case in some for r in split_rows(case.feeds)] for name, some in cases.items()
+        }
         self._where = {name: [r for case in some for r in _masks(case)] for name, some in cases.items()}
         self._done: dict[Precision, Build] = {}
 
@@ -109,16 +112,10 @@ class _Packages:
         return self._root / "coreml" / precision / f"{graph.component.name}.mlpackage"
 
 
-def rows(feeds: Feeds) -> list[Feeds]:
-    """Every row of a batch as a batch of its own, which is what a package takes."""
-    count = len(next(iter(feeds.values())))
-    return [{name: value[i : i + 1] for name, value in feeds.items()} for i in range(count)]
-
-
 def _masks(case: Case) -> list[Feeds]:
     """The masks of a case by row."""
     count = len(next(iter(case.feeds.values())))
-    return rows(case.where) if case.where else [{}] * count
+    return split_rows(case.where) if case.where else [{}] * count
 
 
 def _in_precision(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:

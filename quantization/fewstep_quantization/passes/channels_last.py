@@ -6,13 +6,14 @@ channels last, and so do the elementwise work, the normalisations and the splits
 through these, and a Transpose stands only where an operator insists on NCHW (a reshape into heads, a spatial convolution).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 
 from fewstep_quantization.convolutions import is_spatial
-from fewstep_quantization.graph import Rewriter, attributes, is_scalar
+from fewstep_quantization.graph import TO_FIRST, TO_LAST, Array, Rewriter, attributes, constants, is_scalar
 
-_LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 _ELEMENTWISE = frozenset(
     [
         "Abs",
@@ -52,7 +53,8 @@ def to_channels_last(model: onnx.ModelProto, spatial: bool = False) -> onnx.Mode
         model: a graph; one without pointwise convolutions comes back as it is.
         spatial: carry the layout on behind spatial convolutions too, for a scheme that has them in integers.
     """
-    if not any(_pointwise(node, model) for node in model.graph.node):
+    known = constants(model)
+    if not any(_pointwise(node, known) for node in model.graph.node):
         return model
     return _ChannelsLast(model, spatial).run()
 
@@ -69,7 +71,7 @@ class _ChannelsLast:
 
     def run(self) -> onnx.ModelProto:
         for node in self._graph.old_nodes:
-            if _pointwise(node, self._model):
+            if _pointwise(node, self._graph.constants):
                 self._convolution(node)
             elif any(name in self._last for name in node.input) and self._fits(node):
                 self._carry(node)
@@ -135,9 +137,9 @@ class _ChannelsLast:
         """Writes the axes of a reduction or a split for the other layout; `inputs` are changed in place."""
         if node.op_type == "Split":
             (axis,) = (a for a in node.attribute if a.name == "axis")
-            axis.i = _LAST.index(axis.i % 4)
+            axis.i = TO_LAST.index(axis.i % 4)
         else:
-            axes = [_LAST.index(int(axis) % 4) for axis in self._graph.constants[inputs[1]].ravel()]
+            axes = [TO_LAST.index(int(axis) % 4) for axis in self._graph.constants[inputs[1]].ravel()]
             inputs[1] = self._graph.constant(np.array(axes, dtype=np.int64), f"{node.output[0]}_axes")
 
     def _as_last(self, name: str) -> str:
@@ -145,13 +147,13 @@ class _ChannelsLast:
         if name not in self._last:
             constant = self._graph.constants.get(name)
             if constant is None:
-                self._last[name] = self._graph.add("Transpose", [name], perm=_LAST)
+                self._last[name] = self._graph.add("Transpose", [name], perm=TO_LAST)
             elif is_scalar(constant):
                 self._last[name] = name
             else:
                 full = constant.reshape((1,) * (4 - constant.ndim) + constant.shape)
                 self._last[name] = self._graph.constant(
-                    np.ascontiguousarray(full.transpose(_LAST)), f"{name}_last"
+                    np.ascontiguousarray(full.transpose(TO_LAST)), f"{name}_last"
                 )
         return self._last[name]
 
@@ -162,19 +164,19 @@ class _ChannelsLast:
     def _as_first(self, name: str) -> None:
         """Makes sure that the tensor exists as it was."""
         if name in self._only_last:
-            self._graph.add("Transpose", [self._last[name]], name, perm=_FIRST)
+            self._graph.add("Transpose", [self._last[name]], name, perm=TO_FIRST)
             self._only_last.remove(name)
 
 
-def _pointwise(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
+def _pointwise(node: onnx.NodeProto, known: Mapping[str, Array]) -> bool:
     """Whether the node is a 1 x 1 convolution of stride 1 over all channels with constant weights."""
     if node.op_type != "Conv":
         return False
     given = attributes(node)
-    kernel = next((t for t in model.graph.initializer if t.name == node.input[1]), None)
+    kernel = known.get(node.input[1])
     return (
         kernel is not None
-        and list(kernel.dims[2:]) == [1, 1]
+        and kernel.shape[2:] == (1, 1)
         and given.get("group", 1) == 1
         and set(given.get("strides", [1])) == {1}
         and not any(given.get("pads", []))

@@ -1,16 +1,16 @@
 """Migration of outlying channels from the activations into the weights (SmoothQuant; Xiao et al. 2023, equation 4).
 
-x W = (x / m)(m W) with m_j = max|x_j|^a / max|W_j|^(1-a) for channel j: one scale then fits all channels of x. The division is a Mul that
-`fold_scales` moves into weights further up where it can.
+x W = (x / m)(m W) with m_j = max|x_j|^a / max|W_j|^(1-a) for channel j: one scale then fits all channels of x. The division is a Mul
+that layers which read one tensor share.
 """
 
 from collections.abc import Collection, Mapping
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
 from fewstep_quantization.graph import Rewriter
+from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import FloatArray, Linear, find_linears
 
 STRENGTH = 0.5
@@ -40,7 +40,19 @@ def migrate(
         if linear.input in shared:
             shared[linear.input].append(linear)
     factors = {name: _factors(peaks[name], readers, strength) for name, readers in shared.items()}
-    return _rewrite(model, {linear.output: linear for linear in linears if linear.input in inputs}, factors)
+    even: dict[str, str] = {}
+
+    def write(graph: Rewriter, linear: Linear) -> None:
+        name, output = linear.input, linear.output
+        if name not in even:
+            even[name] = graph.add(
+                "Mul", [name, graph.constant(1 / factors[name], f"{name}_inverse")], f"{name}_even"
+            )
+        weights = graph.constant(linear.weights * factors[name][:, None], f"{output}_migrated")
+        _linear(graph, linear, even[name], weights)
+
+    others = {linear.name for linear in linears if linear.input not in inputs}
+    return replace_linears(model, others, write)
 
 
 def _outlying(peaks: FloatArray) -> bool:
@@ -52,26 +64,6 @@ def _factors(peaks: FloatArray, readers: list[Linear], strength: float) -> Float
     weights = np.max([np.abs(linear.weights).max(axis=1) for linear in readers], axis=0)
     factors = np.maximum(peaks, _SMALLEST) ** strength / np.maximum(weights, _SMALLEST) ** (1 - strength)
     return np.asarray(factors / np.exp(np.log(factors).mean()), dtype=np.float32)
-
-
-def _rewrite(
-    model: onnx.ModelProto, layers: Mapping[str, Linear], factors: Mapping[str, npt.NDArray[np.float32]]
-) -> onnx.ModelProto:
-    graph = Rewriter(model)
-    inner = {name for linear in layers.values() for name in linear.nodes}
-    even: dict[str, str] = {}
-    for node in graph.old_nodes:
-        output = node.output[0]
-        if output in layers:
-            linear = layers[output]
-            if linear.input not in even:
-                inverse = graph.constant(1 / factors[linear.input], f"{linear.input}_inverse")
-                even[linear.input] = graph.add("Mul", [linear.input, inverse], f"{linear.input}_even")
-            weights = graph.constant(linear.weights * factors[linear.input][:, None], f"{output}_migrated")
-            _linear(graph, linear, even[linear.input], weights)
-        elif output not in inner:
-            graph.keep(node)
-    return graph.model()
 
 
 def _linear(graph: Rewriter, linear: Linear, data: str, weights: str) -> None:

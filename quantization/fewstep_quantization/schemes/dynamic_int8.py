@@ -11,8 +11,8 @@ import onnx
 
 from fewstep_quantization.affine import quantise_weights
 from fewstep_quantization.graph import CONTRIB, Rewriter
+from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import Linear
-from fewstep_quantization.schemes.linear_rewrite import replace_linears
 
 
 def to_dynamic_int8(model: onnx.ModelProto, exclude: Collection[str] = ()) -> onnx.ModelProto:

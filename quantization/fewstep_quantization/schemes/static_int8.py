@@ -12,8 +12,8 @@ import onnx
 
 from fewstep_quantization.affine import Range, quantise_weights
 from fewstep_quantization.graph import CONTRIB, Rewriter
+from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import Linear
-from fewstep_quantization.schemes.linear_rewrite import replace_linears
 
 Quantised = tuple[str, str, str]
 """Names of a u8 tensor, its scale and its zero point."""

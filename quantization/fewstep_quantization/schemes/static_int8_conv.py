@@ -11,9 +11,8 @@ import onnx
 
 from fewstep_quantization.affine import Range, quantise_weights
 from fewstep_quantization.convolutions import Convolution, find_convolutions
-from fewstep_quantization.graph import CONTRIB, Rewriter
+from fewstep_quantization.graph import CONTRIB, TO_FIRST, TO_LAST, Rewriter
 
-_LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 _INT32 = 2**31 - 1
 
 
@@ -44,7 +43,7 @@ def _convolution(graph: Rewriter, layer: Convolution, before: Range, after: Rang
     x_scale, _ = before.u8()
     steps = np.rint(layer.bias / (scales * x_scale).astype(np.float64))
     x, y = (_parameters(graph, f"{name}_{end}", covered) for end, covered in (("x", before), ("y", after)))
-    data = graph.add("QuantizeLinear", [graph.add("Transpose", [layer.input], perm=_LAST), *x])
+    data = graph.add("QuantizeLinear", [graph.add("Transpose", [layer.input], perm=TO_LAST), *x])
     result = graph.add(
         "QLinearConv",
         [
@@ -60,7 +59,7 @@ def _convolution(graph: Rewriter, layer: Convolution, before: Range, after: Rang
         channels_last=1,
         **layer.attributes,
     )
-    graph.add("Transpose", [graph.add("DequantizeLinear", [result, *y])], name, perm=_FIRST)
+    graph.add("Transpose", [graph.add("DequantizeLinear", [result, *y])], name, perm=TO_FIRST)
 
 
 def _parameters(graph: Rewriter, name: str, covered: Range) -> tuple[str, str]:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import onnx
 
 from fewstep_quantization.graph import CONTRIB, Rewriter
+from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import FloatArray, Linear
-from fewstep_quantization.schemes.linear_rewrite import replace_linears
 
 BLOCK = 32
 _LEVEL = 4

@@ -47,11 +47,9 @@ def bench(
     """Measure latency, memory, size and host share of the variants of BUNDLE on this device."""
     from fewstep.bench.config import BenchConfig
 
-    compared = tuple(compare_precisions.split(",")) if compare_precisions else ()
-
     config = BenchConfig(
         bundle,
-        compared or tuple(variant or ()),
+        tuple(compare_precisions.split(",") if compare_precisions else variant or ()),
         threads,
         runs,
         warmup,
@@ -60,7 +58,7 @@ def bench(
         guidance,
         seed,
         timeout,
-        compared,
+        bool(compare_precisions),
     )
     from fewstep.bench.command import run
 

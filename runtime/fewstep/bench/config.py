@@ -19,7 +19,7 @@ class BenchConfig:
         warmup: rounds before them that are not counted.
         steps, sampler, guidance: as for `fewstep generate`; None takes the bundle's default.
         seed: run k draws with the noise of seed + k.
-        compare: variants to divide the times of, the reference first; all of them are among `variants`.
+        compare: whether to divide the times of `variants`, of which the first is the reference.
         timeout: seconds after which loading a variant and drawing one picture is given up.
 
     Raises:
@@ -36,7 +36,7 @@ class BenchConfig:
     guidance: float | None = None
     seed: int = 0
     timeout: float = 600.0
-    compare: tuple[str, ...] = ()
+    compare: bool = False
 
     def __post_init__(self) -> None:
         for what, found, least in (
@@ -71,6 +71,6 @@ class BenchConfig:
         }
         words = [f"--variant {name}" for name in self.variants]
         if self.compare:
-            words = [f"--compare-precisions {','.join(self.compare)}"]
+            words = [f"--compare-precisions {','.join(self.variants)}"]
         words += [f"{option} {value}" for option, value in options.items() if value is not None]
         return " ".join(["fewstep bench", self.bundle.resolve().name, *words])

@@ -67,7 +67,7 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
         device,
         settings,
         reports,
-        _speedup(config.compare, reports),
+        _speedup(config.variants, reports) if config.compare else {},
     )
     return Benchmark(report, {name: series.timed for name, series in drawn.items()})
 
@@ -169,10 +169,10 @@ def _variant(
     )
 
 
-def _speedup(compare: tuple[str, ...], reports: tuple[VariantReport, ...]) -> dict[str, float]:
+def _speedup(names: tuple[str, ...], reports: tuple[VariantReport, ...]) -> dict[str, float]:
     """By "B_over_A", how many times faster than the first of the names each other one draws."""
     medians = {report.name: report.generation.median for report in reports}
-    return {f"{name}_over_{compare[0]}": medians[compare[0]] / medians[name] for name in compare[1:]}
+    return {f"{name}_over_{names[0]}": medians[names[0]] / medians[name] for name in names[1:]}
 
 
 def _shares(drawn: tuple[Drawn, ...]) -> dict[str, float]:

@@ -33,9 +33,9 @@ def test_target_at_scale_one_is_the_vanilla_one(
     torch.testing.assert_close(
         method.walk(x, sigma, end, batch, 1.0), vanilla.walk(x, sigma, end, batch), atol=0, rtol=0
     )
-    unguided, conditional = method._student(method.module, x, sigma, batch, 1.0)
+    unguided, conditional = method.branches(method.module, x, sigma, batch, 1.0)
     assert torch.equal(unguided, conditional)
-    nearly, _ = method._student(method.module, x, sigma, batch, 1.0 + 1e-6)
+    nearly, _ = method.branches(method.module, x, sigma, batch, 1.0 + 1e-6)
     torch.testing.assert_close(nearly, unguided, atol=1e-4, rtol=0)
 
 
@@ -43,7 +43,7 @@ def test_student_is_guided_as_the_teacher(method: CFGAwareMethod) -> None:
     """The student starts as its teacher, so at any scale both say the same."""
     batch = method.batch(3, torch.Generator().manual_seed(0))
     x, sigma = torch.randn(batch.x0.shape), torch.full((3,), 0.7)
-    guided, _ = method._student(method.module, x, sigma, batch, 4.0)
+    guided, _ = method.branches(method.module, x, sigma, batch, 4.0)
     torch.testing.assert_close(guided, method.guided(x, sigma, batch, 4.0))
     assert not torch.allclose(guided, method.guided(x, sigma, batch, 1.0), atol=1e-2)
 

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from tests.export.large.conftest import Folder
 
 from fewstep.errors import FewstepError
-from fewstep_export.large.weights import WeightFiles
+from fewstep_export.large.weights import WeightFiles, require
 from fewstep_models.sana import SanaDenoiser
 
 
@@ -27,7 +27,7 @@ def test_bfloat16_is_read(tmp_path: Path) -> None:
 
 
 def test_a_network_whose_weights_these_are_is_taken(source: Folder) -> None:
-    source.weights().require(source.network().weight_shapes(), "the weights")
+    require(source.weights(), source.network().weight_shapes(), "the weights")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_weight_that_does_not_fit_is_named(
     shapes = {"a": (2,), "b": (3,)} | change
     save_file({n: torch.zeros(s) for n, s in shapes.items() if s}, tmp_path / "w.safetensors")
     with pytest.raises(FewstepError, match=message):
-        WeightFiles.open(tmp_path).require({"a": (2,), "b": (3,)}, "the weights")
+        require(WeightFiles.open(tmp_path), {"a": (2,), "b": (3,)}, "the weights")
 
 
 def test_a_pickle_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Replacing the linear layers of a graph: the walk that every scheme shares."""
+"""Replacing the linear layers of a graph: the walk that schemes and passes share."""
 
 from collections.abc import Callable, Collection
 
