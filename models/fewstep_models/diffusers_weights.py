@@ -34,6 +34,16 @@ def rename(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     }
 
 
+def patch_rows(state: Mapping[str, Tensor], layer: str, patch: int, channels: int) -> dict[str, Tensor]:
+    """The weights with the rows of an output layer, (p, q, channel) in diffusers, in pixel_shuffle's order (channel, p, q).
+
+    Channels after the first ``channels`` are left out: a learned variance.
+    """
+    names = [name for name in (f"{layer}.weight", f"{layer}.bias") if name in state]
+    rows = {name: state[name].unflatten(0, (patch**2, -1)).transpose(0, 1) for name in names}
+    return {**state, **{name: value[:channels].flatten(0, 1) for name, value in rows.items()}}
+
+
 def load_renamed(module: nn.Module, state: Mapping[str, Tensor], rules: Rules) -> None:
     """Load weights of diffusers into a module; a linear layer's matrix fits a 1x1 convolution.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fewstep.errors import FewstepError
 from fewstep_models.attention import KINDS, AttentionKind, self_attention
-from fewstep_models.diffusers_weights import fused, load_renamed
+from fewstep_models.diffusers_weights import fused, load_renamed, patch_rows
 from fewstep_models.layers import (
     ChannelLayerNorm,
     CrossAttention,
@@ -180,15 +180,8 @@ class ClassDiT(nn.Module):
         Raises:
             FewstepError: a weight does not fit, or the blocks embed time or class in different ways.
         """
-        state = {**_one_embedder(state), **self._output_layer(state)}
+        state = patch_rows(_one_embedder(state), "proj_out_2", self.config.patch, self.config.latent_channels)
         load_renamed(self, state, _RULES)
-
-    def _output_layer(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rows in the order (channel, p, q) of pixel_shuffle, of the channels that we predict."""
-        pixels, channels = self.config.patch**2, self.config.latent_channels
-        names = [name for name in ("proj_out_2.weight", "proj_out_2.bias") if name in state]
-        rows = {name: state[name].unflatten(0, (pixels, -1)).transpose(0, 1) for name in names}
-        return {name: value[:channels].flatten(0, 1) for name, value in rows.items()}
 
 
 _EMBEDDER = ".norm1.emb."

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewstep.errors import FewstepError
 from fewstep_models.attention import SelfAttention, softmax_attention
-from fewstep_models.diffusers_weights import fused, load_renamed
+from fewstep_models.diffusers_weights import fused, load_renamed, patch_rows
 from fewstep_models.layers import ChannelLayerNorm, HeadRMSNorm, TimestepEmbedder, mask_bias, zero_
 from fewstep_models.positions import sinusoidal_positions
 from fewstep_models.sizes import require_positive
@@ -187,23 +188,27 @@ class MMDiTDenoiser(nn.Module):
         Raises:
             FewstepError: a weight does not fit.
         """
-        weights = dict(state)
-        table = weights.pop("pos_embed.pos_embed")[0]  # (side^2, width)
-        side, size = round(table.shape[0] ** 0.5), self.config.size // self.config.patch
-        first = (side - size) // 2
-        grid = table.T.unflatten(1, (side, side))[:, first : first + size, first : first + size]
+        weights = patch_rows(state, "proj_out", self.config.patch, self.config.latent_channels)
+        table = weights.pop(_POSITIONS, None)
+        if table is None:
+            raise FewstepError(
+                f"expected the weights of an SD3, but '{_POSITIONS}' is missing; check that the file holds the whole transformer"
+            )
         for layer in (f"transformer_blocks.{self.config.depth - 1}.norm1_context.linear", "norm_out.linear"):
             for name in (f"{layer}.weight", f"{layer}.bias"):  # these two keep the scale before the shift
                 if name in weights:
                     weights[name] = torch.cat(weights[name].chunk(2)[::-1])
-        if "proj_out.weight" in weights:  # (p, q, channel) -> (channel, p, q), the order of pixel_shuffle
-            for name in ("proj_out.weight", "proj_out.bias"):
-                rows = weights[name].unflatten(0, (self.config.patch**2, -1))
-                weights[name] = rows.transpose(0, 1).flatten(0, 1)
         load_renamed(self, weights, _RULES)
-        self.positions = grid[None].to(self.positions)
+        self.positions = self._centre(table).to(self.positions)
+
+    def _centre(self, table: Tensor) -> Tensor:
+        """The middle of a table of positions (1, side^2, width), of the size of our maps: (1, width, h, w)."""
+        side, size = round(table.shape[1] ** 0.5), self.config.size // self.config.patch
+        first = (side - size) // 2
+        return table[0].T.unflatten(1, (side, side))[None, :, first : first + size, first : first + size]
 
 
+_POSITIONS = "pos_embed.pos_embed"
 _RULES = (
     (r"^transformer_blocks\.", "blocks."),
     (r"\.norm1\.linear\.", ".image.modulation."),

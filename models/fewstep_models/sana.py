@@ -97,8 +97,13 @@ class TimeEmbedding(nn.Module):
         self.modulation = nn.Linear(width, 6 * width)
 
     def forward(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        e = self.linear_2(F.silu(self.linear_1(timestep_embedding(timestep, self.time_dim))))
+        e = self.embed(timestep)
         return e, self.modulation(F.silu(e))
+
+    def embed(self, timestep: Tensor) -> Tensor:
+        """The embedding of time (B, width)."""
+        e: Tensor = self.linear_2(F.silu(self.linear_1(timestep_embedding(timestep, self.time_dim))))
+        return e
 
 
 class SanaBlock(nn.Module):

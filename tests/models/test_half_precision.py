@@ -19,6 +19,7 @@ from fewstep_models.kernel_attention import KernelLinearAttention
 from fewstep_models.layers import LinearAttention
 from fewstep_models.linfusion import GeneralisedLinearAttention
 from fewstep_models.mamba2 import Mamba2, Mamba2Config
+from fewstep_models.multiscale_attention import MultiscaleLinearAttention
 from fewstep_models.s4d import S4D
 
 from .conftest import awake
@@ -57,6 +58,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: LinearAttention(CHANNELS, 8),
     "elu": lambda: KernelLinearAttention(CHANNELS, 8),
     "linfusion": lambda: GeneralisedLinearAttention(CHANNELS, 8),
+    "multiscale": lambda: MultiscaleLinearAttention(CHANNELS, 8, (3, 5)),
     "s4d chunked": lambda: OverMap(S4D(CHANNELS, SIDE**2)),
     "s4d convolution": lambda: OverMap(S4D(CHANNELS, SIDE**2, form="convolution")),
     "mamba2": lambda: OverMap(Mamba2(MAMBA2, reverse=False)),
@@ -117,7 +119,7 @@ def test_sums_in_place_of_means_would_fail() -> None:
     assert not fp16 <= 1e-2
 
 
-@pytest.mark.parametrize("name", ["relu", "elu", "linfusion"])
+@pytest.mark.parametrize("name", ["relu", "elu", "linfusion", "multiscale"])
 def test_a_dead_head_gives_the_bias_in_every_precision(name: str) -> None:
     torch.manual_seed(0)
     layer = LAYERS[name]()
@@ -125,7 +127,8 @@ def test_a_dead_head_gives_the_bias_in_every_precision(name: str) -> None:
         if hasattr(layer, projection):
             nn.init.zeros_(layer.get_submodule(projection).weight)  # type: ignore[arg-type]
     exported, feeds = _export(layer.eval()), {"latents": _activations(30.0)}
-    bias = layer.get_parameter("to_out.bias").detach().numpy()[:, None, None]
+    biases = dict(layer.named_parameters()).get("to_out.bias", torch.zeros(CHANNELS))
+    bias = biases.detach().numpy()[:, None, None]
     for model in (exported.model, emulate_fp16(to_fp16(exported.model))):
         np.testing.assert_allclose(
             runner(model)(feeds)["image"], np.broadcast_to(bias, (2, CHANNELS, SIDE, SIDE)), atol=1e-3

@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
+from fewstep.errors import FewstepError
 from fewstep_models.mmdit import MMDiTConfig, MMDiTDenoiser
 
 from .conftest import awake, inputs, randomise
@@ -40,6 +41,15 @@ def test_parity_with_diffusers(published: dict[str, Any]) -> None:
     with torch.no_grad():
         expected = theirs(x, text, pooled, t).sample
         torch.testing.assert_close(ours(x, t, text, torch.ones(2, 7), pooled), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_that_do_not_fit_are_named() -> None:
+    state, ours = SD3Transformer2DModel(**SD3).state_dict(), MMDiTConfig.from_diffusers(SD3).build()
+    for theirs, named in (("pos_embed.pos_embed", "pos_embed.pos_embed"), ("proj_out.bias", "proj_out.bias")):
+        with pytest.raises(FewstepError, match=f"'{named}' is missing"):
+            ours.load_diffusers({name: value for name, value in state.items() if name != theirs})
+    with pytest.raises(FewstepError, match="'extra' has no place"):
+        ours.load_diffusers({**state, "extra": torch.zeros(1)})
 
 
 def test_without_a_pooled_vector_the_mean_of_the_tokens_is_pooled() -> None:
