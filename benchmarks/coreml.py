@@ -1,29 +1,40 @@
-"""Errors, sizes and pictures of the Core ML packages of a bundle, from what its manifest states: results/coreml.json and a table.
+"""Errors, sizes and pictures of the Core ML packages of a bundle, from what its manifest states: results/coreml.json and docs/coreml.md.
 
     python benchmarks/coreml.py out/coreml.fewstep
 
-The result holds the command that made the bundle.
+The result holds the command that made the bundle. The Frechet distances in the page are those of coreml_frechet.py, where it has run.
 """
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from fewstep.bundle import Bundle
 from fewstep.manifest import Manifest, Variant
 
-RESULT = Path(__file__).parent / "results" / "coreml.json"
+RESULTS = Path(__file__).parent / "results"
+RESULT, FRECHET = RESULTS / "coreml.json", RESULTS / "coreml_frechet.json"
+PAGE = Path(__file__).parents[1] / "docs" / "coreml.md"
+BEGIN, END = (
+    "<!-- begin of the table by benchmarks/coreml.py -->",
+    "<!-- end of the table by benchmarks/coreml.py -->",
+)
 
 
 def main(path: Path) -> None:
-    """Writes the result and prints the table."""
+    """Writes the result and the table of the page."""
     opened = Bundle.open(path)
     opened.verify()
     manifest = opened.manifest
     rows = {v.precision: measured(manifest, v) for v in manifest.variants if v.engine == "coreml"}
     made = {"command": manifest.provenance.command, "versions": dict(manifest.provenance.versions)}
     RESULT.write_text(json.dumps({"bundle": manifest.name, **made, "precisions": rows}, indent=1) + "\n")
-    print("\n".join(table(rows)))
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    frechet = json.loads(FRECHET.read_text())["precisions"] if FRECHET.exists() else {}
+    PAGE.write_text(
+        "\n".join([head + BEGIN, *table(rows, frechet), END + rest.partition(END)[2]]), encoding="utf-8"
+    )
 
 
 def measured(manifest: Manifest, variant: Variant) -> dict[str, float]:
@@ -34,14 +45,19 @@ def measured(manifest: Manifest, variant: Variant) -> dict[str, float]:
     return {**errors, "psnr": checks["pictures_emulated"].psnr or 0.0, "megabytes": size / 1e6}
 
 
-def table(rows: dict[str, dict[str, float]]) -> list[str]:
+def table(rows: Mapping[str, Mapping[str, float]], frechet: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The table of docs/coreml.md."""
     names = [name for name in next(iter(rows.values())) if name not in ("psnr", "megabytes")]
-    head = [f"| precision | {' | '.join(names)} | pictures | size |", "|---" * (len(names) + 3) + "|"]
-    return head + [
-        f"| {precision} | {' | '.join(f'{row[name]:.1e}' for name in names)} | {row['psnr']:.1f} dB | {row['megabytes']:.1f} MB |"
+    head = f"| precision | {' | '.join(names)} | pictures | size | Frechet distance |"
+    return [head, "|---" * (len(names) + 4) + "|"] + [
+        f"| {precision} | {' | '.join(f'{row[name]:.1e}' for name in names)} | {row['psnr']:.1f} dB | {row['megabytes']:.1f} MB | "
+        f"{_distance(frechet.get(precision))} |"
         for precision, row in rows.items()
     ]
+
+
+def _distance(found: Mapping[str, float] | None) -> str:
+    return f"{found['train']:.2f}" if found else "not measured"
 
 
 if __name__ == "__main__":

@@ -7,20 +7,21 @@ pull request 2777).
 import contextlib
 import io
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import coremltools as ct
 import coremltools.optimize.coreml as cto
+import numpy as np
 
 from fewstep_export.config import Precision
-
-Bits = Mapping[str, int]
-"""Bits of a palette by the name of the weight."""
-SMALLEST = 512
-"""Weights with fewer values stay FP16: their palette or scales would cost what they save."""
+from fewstep_export.coreml.mixed_bits import SMALLEST, Stored
+from fewstep_export.coreml.package import overwrite
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,16 @@ class Scheme:
     """A way to store weights.
 
     Attributes:
-        compress: what coremltools does to every weight; None where `mixed_bits` chooses for each.
+        compress: what coremltools does to every weight; None where `mixed_bits` chooses palettes.
+        palettes: the bits that `mixed_bits` may choose, and how many a weight may have on average.
         tolerance: of a component, relative to its largest output; a gross check, since pictures are what counts.
         minimum_psnr: of whole pictures in dB.
     """
 
-    compress: cto.OpLinearQuantizerConfig | cto.OpPalettizerConfig | None
+    compress: cto.OpLinearQuantizerConfig | None
+    palettes: tuple[tuple[int, ...], float]
     tolerance: float
     minimum_psnr: float
-
-
-def _palette(bits: int) -> cto.OpPalettizerConfig:
-    return cto.OpPalettizerConfig(mode="kmeans", nbits=bits, weight_threshold=SMALLEST)
 
 
 _W8 = cto.OpLinearQuantizerConfig(
@@ -48,14 +47,15 @@ _W8 = cto.OpLinearQuantizerConfig(
 _W4 = cto.OpLinearQuantizerConfig(
     mode="linear_symmetric", dtype="int4", granularity="per_block", block_size=32, weight_threshold=SMALLEST
 )
+_NONE: tuple[tuple[int, ...], float] = ((), 0.0)
 SCHEMES: Mapping[Precision, Scheme] = {
-    "w8": Scheme(_W8, tolerance=0.1, minimum_psnr=25.0),
-    "w4": Scheme(_W4, tolerance=0.5, minimum_psnr=10.0),
-    "palette6": Scheme(_palette(6), tolerance=0.2, minimum_psnr=20.0),
-    "palette4": Scheme(_palette(4), tolerance=0.5, minimum_psnr=10.0),
-    "palette-mixed": Scheme(None, tolerance=0.5, minimum_psnr=10.0),
+    "w8": Scheme(_W8, _NONE, tolerance=0.1, minimum_psnr=25.0),
+    "w4": Scheme(_W4, _NONE, tolerance=0.5, minimum_psnr=10.0),
+    "palette6": Scheme(None, ((6,), 7.0), tolerance=0.2, minimum_psnr=20.0),
+    "palette4": Scheme(None, ((4,), 5.0), tolerance=0.5, minimum_psnr=10.0),
+    "palette-mixed": Scheme(None, ((4, 6, 8), 4.5), tolerance=0.5, minimum_psnr=10.0),
 }
-"""By precision. A palette is one table of values a tensor, found by k-means; w8 has a scale a channel, w4 one for 32 weights."""
+"""By precision. A palette is a table of 2^bits values for some output channels; w8 has a scale a channel, w4 one for 32 weights."""
 
 
 def compress(source: Path, path: Path, precision: Precision) -> None:
@@ -65,25 +65,33 @@ def compress(source: Path, path: Path, precision: Precision) -> None:
     _write(source, path, cto.OptimizationConfig(global_config=scheme))
 
 
-def palettize(source: Path, path: Path, bits: Bits) -> None:
-    """Writes an FP16 package, the folder `source`, with these weights in so many bits to the new folder `path`."""
-    named = {name: _palette(count) for name, count in bits.items()}
-    _write(source, path, cto.OptimizationConfig(op_name_configs=named))
+def palettize(source: Path, path: Path, chosen: Mapping[str, Stored]) -> None:
+    """Writes an FP16 package, the folder `source`, with these weights as indices into their palettes to the new folder `path`.
+
+    coremltools is given weights that have few values already, and packs them.
+    """
+    named = {
+        name: cto.OpPalettizerConfig(mode="unique", weight_threshold=0, **_sharing(stored))
+        for name, stored in chosen.items()
+    }
+    with TemporaryDirectory() as folder:
+        rounded = Path(shutil.copytree(source, Path(folder) / "rounded.mlpackage"))
+        overwrite(
+            rounded, {name: stored.values.numpy().astype(np.float16) for name, stored in chosen.items()}
+        )
+        _write(rounded, path, cto.OptimizationConfig(op_name_configs=named))
+
+
+def _sharing(stored: Stored) -> dict[str, Any]:
+    if stored.form.groups(len(stored.values)) == 1:
+        return {}
+    return {"granularity": "per_grouped_channel", "group_size": stored.form.channels}
 
 
 def _write(source: Path, path: Path, config: cto.OptimizationConfig) -> None:
-    linear = isinstance(config.global_config, cto.OpLinearQuantizerConfig)
-    run = cto.linear_quantize_weights if linear else cto.palettize_weights
+    run = cto.palettize_weights if config.global_config is None else cto.linear_quantize_weights
     with quiet():
         run(ct.models.MLModel(str(source), skip_model_load=True), config).save(str(path))
-
-
-def weight_sizes(source: Path) -> Mapping[str, int]:
-    """The number of values of every weight that is compressed, by name."""
-    with quiet():
-        model = ct.models.MLModel(str(source), skip_model_load=True)
-        found = cto.get_weights_metadata(model, weight_threshold=SMALLEST)
-    return {name: metadata.val.size for name, metadata in found.items()}
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ and a graph for ONNX Runtime round at the same places. Inputs and outputs stay f
 
 import contextlib
 import io
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import coremltools as ct
+import numpy as np
 import onnx
 import onnx_ir as ir
 from coremltools.converters.mil import Builder as mb  # noqa: N813
@@ -24,10 +26,13 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from fewstep.errors import FewstepError
 from fewstep_export.config import MinimumTarget
+from fewstep_export.coreml.neural_engine import Forms
 from fewstep_export.coreml.ops import RULES
 from fewstep_export.coreml.preflight import attribute_value, require_convertible
 from fewstep_export.coreml.rule import Call, Constant, Value, to_mil
 
+_SMALL = 1024
+"""Initializers of at most so many values may be shapes."""
 __all__ = ["ConvertConfig", "MinimumTarget", "convert", "lower"]
 
 
@@ -38,10 +43,15 @@ class ConvertConfig:
     Attributes:
         target: the oldest system that may load it.
         batch: rows of every input; shapes of a package are fixed.
+        half_io: whether inputs of two or more axes and all outputs are float16, which spares a device the conversion; a timestep has
+            one axis and stays float32, since FP16 is off by up to 0.25 there.
+        neural_engine: whether tokens are kept as maps and heads apart (see `neural_engine.py`).
     """
 
     target: MinimumTarget = "iOS17"
     batch: int = 1
+    half_io: bool = False
+    neural_engine: bool = False
 
     def __post_init__(self) -> None:
         if self.target not in ("iOS17", "iOS18"):
@@ -50,19 +60,25 @@ class ConvertConfig:
             raise FewstepError(f"expected a batch of at least 1, found {self.batch}; choose a larger one")
 
 
-def convert(model: onnx.ModelProto, path: Path, config: ConvertConfig = ConvertConfig()) -> None:
+def convert(
+    model: onnx.ModelProto,
+    path: Path,
+    config: ConvertConfig = ConvertConfig(),
+    folder: Path | None = None,
+) -> None:
     """Writes the package of a graph in FP32, or in FP16 with FP32 islands.
 
     Args:
         model: opset 20, the batch as the only free dimension.
         path: of the new folder NAME.mlpackage.
         config: see there.
+        folder: of weights that lie in files beside the graph; they are mapped into memory, not read.
 
     Raises:
         FewstepError: the graph has nodes that cannot be lowered; nothing is written.
     """
     require_convertible(model, path.name)
-    program = lower(model, config)
+    program = lower(model, config, folder)
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # progress bars of 92 passes
         warnings.simplefilter("ignore")
         package = ct.convert(
@@ -77,18 +93,22 @@ def convert(model: onnx.ModelProto, path: Path, config: ConvertConfig = ConvertC
         package.save(str(path))
 
 
-def lower(model: onnx.ModelProto, config: ConvertConfig) -> Program:
+def lower(model: onnx.ModelProto, config: ConvertConfig, folder: Path | None = None) -> Program:
     """The MIL program of a graph, before coremltools' passes."""
     graph = _with_batch(model, config.batch).graph
     target = getattr(ct.target, config.target)
-    values: dict[str, Value] = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    inputs = {_identifier(value.name): _placeholder(value) for value in graph.input}
+    values: dict[str, Value] = {tensor.name: _array(tensor, folder) for tensor in model.graph.initializer}
+    given = [value for value in graph.input if value.name not in values]
+    inputs = {_identifier(value.name): _placeholder(value, config.half_io) for value in given}
     program = Program()
     with Function(inputs, opset_version=target) as function:
-        values |= {value.name: function.inputs[_identifier(value.name)] for value in graph.input}
+        values |= {
+            value.name: _as_float32(function.inputs[_identifier(value.name)], value.name) for value in given
+        }
+        forms = Forms() if config.neural_engine else None
         for node in graph.node:
-            values |= _lower_node(node, values)
-        outputs = [mb.identity(x=to_mil(values[o.name]), name=_identifier(o.name)) for o in graph.output]
+            values |= _lower_node(node, values, forms)
+        outputs = [_output(values[o.name], _identifier(o.name), config.half_io) for o in graph.output]
         function.set_outputs(outputs)
     program.add_function("main", function)
     return program
@@ -104,7 +124,9 @@ def _passes() -> ct.PassPipeline:
     return pipeline
 
 
-def _lower_node(node: onnx.NodeProto, values: Mapping[str, Value]) -> Mapping[str, Value]:
+def _lower_node(
+    node: onnx.NodeProto, values: Mapping[str, Value], forms: Forms | None
+) -> Mapping[str, Value]:
     """The outputs of a node by name; a node without variable inputs is computed now."""
     inputs = tuple(values[name] if name else None for name in node.input)
     if not any(isinstance(value, Var) for value in inputs):
@@ -112,7 +134,8 @@ def _lower_node(node: onnx.NodeProto, values: Mapping[str, Value]) -> Mapping[st
     attributes = {attribute.name: attribute_value(attribute) for attribute in node.attribute}
     name = f"{_identifier(node.output[0])}_"  # the plain names are those of the graph's outputs
     call = Call(node.op_type, name, inputs, attributes, len(node.output))
-    result = RULES[node.op_type].lower(call)
+    result = None if forms is None else forms.lower(node, call)
+    result = RULES[node.op_type].lower(call) if result is None else result
     return dict(zip(node.output, result if isinstance(result, list) else [result], strict=True))
 
 
@@ -121,22 +144,57 @@ def _fold(node: onnx.NodeProto, inputs: Sequence[Constant | None]) -> list[Const
     return list(ReferenceEvaluator(node).run(None, feeds))
 
 
+def _array(tensor: onnx.TensorProto, folder: Path | None) -> Constant:
+    """The values of an initializer; those of a file are mapped."""
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return numpy_helper.to_array(tensor)
+    assert folder is not None
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return np.memmap(folder / where["location"], dtype, "r", int(where.get("offset", 0)), tuple(tensor.dims))  # type: ignore[no-any-return, unused-ignore]
+
+
 def _with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    """The graph with a fixed batch."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
+    """The graph with a fixed batch, without the weights: of them, shape inference needs the type and the shape alone."""
+    fixed = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    fixed.graph.node.extend(model.graph.node)
+    fixed.graph.input.extend(model.graph.input)
+    fixed.graph.output.extend(model.graph.output)
+    for tensor in model.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL and math.prod(tensor.dims) <= _SMALL:
+            fixed.graph.initializer.append(tensor)
+        else:
+            fixed.graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
     for value in (*fixed.graph.input, *fixed.graph.output):
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
                 dim.dim_value = batch
-    del fixed.graph.value_info[:]
     return ir.serde.serialize_model(ShapeInferencePass()(ir.serde.deserialize_model(fixed)).model)
 
 
-def _placeholder(value: onnx.ValueInfoProto) -> Any:
+def _placeholder(value: onnx.ValueInfoProto, half: bool) -> Any:
     tensor = value.type.tensor_type
     dtypes: Mapping[int, Any] = {onnx.TensorProto.FLOAT: types.fp32, onnx.TensorProto.INT32: types.int32}
-    return mb.placeholder(shape=[dim.dim_value for dim in tensor.shape.dim], dtype=dtypes[tensor.elem_type])
+    shape, dtype = [dim.dim_value for dim in tensor.shape.dim], dtypes[tensor.elem_type]
+    return mb.placeholder(
+        shape=shape, dtype=types.fp16 if half and dtype is types.fp32 and len(shape) > 1 else dtype
+    )
+
+
+def _as_float32(value: Var, name: str) -> Var:
+    """An input as the graph has it; coremltools' passes join the cast with that of an FP16 graph."""
+    return (
+        mb.cast(x=value, dtype="fp32", name=f"{_identifier(name)}_fp32")
+        if value.dtype == types.fp16
+        else value
+    )
+
+
+def _output(value: Value, name: str, half: bool) -> Var:
+    value = to_mil(value)
+    return mb.cast(x=value, dtype="fp16", name=name) if half else mb.identity(x=value, name=name)
 
 
 def _identifier(name: str) -> str:

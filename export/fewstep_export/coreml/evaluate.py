@@ -5,7 +5,9 @@ with float32 inside an operator, as a device with wide accumulators does. Neithe
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,19 +23,28 @@ from fewstep_export.coreml.package import Literal as Stored
 from fewstep_export.coreml.package import Operation, Package, TensorType, read_package
 
 Mode = Literal["exact", "fp16"]
+Observe = Callable[[Operation, Mapping[str, Any]], None]
+"""Told of every operation before it runs, with its arguments."""
 _FLOATS = ("fp16", "fp32", "fp64")
 
 
 class Evaluator:
-    """Runs the function "main" of a package.
+    """Runs a function of a package; None takes the one that runs if none is named.
 
     Raises:
         FewstepError: the package is damaged.
     """
 
-    def __init__(self, path: Path, mode: Mode = "exact") -> None:
+    def __init__(
+        self,
+        path: Path,
+        mode: Mode = "exact",
+        observe: Observe | None = None,
+        function: str | None = None,
+    ) -> None:
         self._path = path
-        self._package = read_package(path)
+        self._observe = observe
+        self._package = read_package(path, function)
         self._mode = mode
 
     def __call__(self, feeds: Feeds) -> dict[str, Array]:
@@ -57,12 +68,22 @@ class Evaluator:
                         del values[name]
         return {name: values[name].numpy().astype(np.float32) for name in package.outputs}
 
+    def with_constants(self, values: Mapping[str, Array]) -> "Evaluator":
+        """The same program with other values of these constants."""
+        changed = copy(self)
+        changed._package = replace(
+            self._package, operations=[_changed(operation, values) for operation in self._package.operations]
+        )
+        return changed
+
     def _run(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
         if operation.operator not in OPERATORS:
             raise FewstepError(
                 f"expected a known operator, found {operation.operator}, in {self._path}; add it to coreml/evaluation"
             )
         arguments = {name: self._argument(value, values) for name, value in operation.arguments.items()}
+        if self._observe is not None:
+            self._observe(operation, arguments)
         result = OPERATORS[operation.operator](arguments)
         results = result if isinstance(result, list) else [result]
         pairs = zip(operation.outputs.items(), results, strict=True)
@@ -103,6 +124,16 @@ def by_rows(run: Run, batch: int = 1) -> Run:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     return evaluate
+
+
+def _changed(operation: Operation, values: Mapping[str, Array]) -> Operation:
+    """The constant with its new value, or any other operation as it is."""
+    name = next(iter(operation.outputs), "")
+    if operation.operator != "const" or name not in values:
+        return operation
+    stored = operation.arguments["val"]
+    value = values[name].reshape(stored.type.shape)
+    return replace(operation, arguments={**operation.arguments, "val": Stored(stored.type, value)})
 
 
 def _uses(package: Package) -> Counter[str]:

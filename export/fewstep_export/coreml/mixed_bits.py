@@ -1,93 +1,148 @@
-"""How many bits each weight's palette gets under a budget, by the error that each causes at the outputs.
+"""How many bits each weight's palettes get under a budget, by the error that each causes at the outputs.
 
-Every group of weights is stored in few bits alone and the error at the outputs measured. The bits are then spent by greedy choice: the
-step down whose error grows least for each bit saved goes first. Errors of groups are taken to add, and steps of the sampler not to
-amplify them: what the pictures are worth has to be measured on pictures.
+Apple's recipe (mixed-bit palettization of Stable Diffusion) stores one weight at a time in few bits and ranks weights by what that does to
+the output. Here the same is measured on palettes with GPTQ's error feedback (`palettes.py`) over the inputs of whole trajectories. What
+other bits would do is told by the error of the layer itself, and the bits are spent by greedy choice: the step down whose error
+grows least for each bit saved goes first. Errors of weights are taken to add.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from fewstep.network import Feeds
 from fewstep_export.components import Array
-from fewstep_export.coreml.compress import Bits, palettize, weight_sizes
+from fewstep_export.coreml.calibration import Hessians, Weights, hessians
 from fewstep_export.coreml.evaluate import Evaluator
+from fewstep_export.coreml.palettes import PaletteForm, error, fit
 
-CHOICES = (4, 6, 8)
-BUDGET = 4.5
-"""Bits a weight on average."""
-GROUPS = 12
-"""Weights are measured in so many runs of about the same number of values: a run takes seconds."""
-
-Outputs = Sequence[Mapping[str, Array]]
-Errors = Mapping[tuple[int, int], float]
-"""Squared relative error at the outputs by (group, bits)."""
+SMALLEST = 512
+"""Weights with fewer values stay FP16: their palettes would cost what they save."""
+MEASURED = 4
+"""So many inputs, spread over those given, are evaluated for each weight: a run takes half a second."""
+_PALETTE_COST = 0.08
+"""Bits a weight that palettes may cost; output channels share a palette until it holds."""
 
 
-def choose_bits(half: Path, cases: Sequence[Feeds], budget: float = BUDGET) -> Bits:
-    """Bits by weight, at most `budget` on average.
+@dataclass(frozen=True)
+class Option:
+    """What a number of bits costs, in bits a weight with the palettes' share, and the squared relative error at the outputs."""
+
+    cost: float
+    error: float
+
+
+Options = Mapping[int, Option]
+"""By bits of an index."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A weight in values of its palettes, (O, K) float32, and how it is stored."""
+
+    values: Tensor
+    form: PaletteForm
+
+
+def choose(
+    half: Path, cases: Sequence[Feeds], grouped: bool, choices: Sequence[int], budget: float
+) -> Mapping[str, Stored]:
+    """The weights of a package in palettes.
 
     Args:
         half: the FP16 package.
-        cases: inputs; the first and the last are evaluated.
-        budget: in bits, at least the smallest choice.
+        cases: inputs of whole trajectories, one row each.
+        grouped: whether a few output channels may share a palette, which needs iOS 18; else all of a weight do.
+        choices: bits of an index that a weight may have, ascending.
+        budget: bits a weight on average, palettes included; more than the least that the choices allow.
     """
-    sizes = weight_sizes(half)
-    groups = split(sizes, GROUPS)
-    errors = _measure(half, groups, (cases[0], cases[-1]))
-    chosen = spend([sum(sizes[name] for name in group) for group in groups], errors, budget)
-    return {name: bits for group, bits in zip(groups, chosen, strict=True) for name in group}
+    weights, found = Weights.read(half, SMALLEST), hessians(half, cases)
+    fitted = [
+        {bits: _store(name, weight, bits, grouped, found) for bits in choices}
+        for name, weight in weights.values.items()
+    ]
+    if len(choices) == 1:
+        return {name: forms[choices[0]] for name, forms in zip(weights.values, fitted, strict=True)}
+    coarse = {name: forms[choices[0]] for name, forms in zip(weights.values, fitted, strict=True)}
+    measured = _measure(half, coarse, cases[:: -(-len(cases) // MEASURED)])
+    options = [
+        _options(weight, forms, found.get(name), measured[name])
+        for (name, weight), forms in zip(weights.values.items(), fitted, strict=True)
+    ]
+    chosen = spend([weight.numel() for weight in weights.values.values()], options, budget)
+    return {name: forms[bits] for name, forms, bits in zip(weights.values, fitted, chosen, strict=True)}
 
 
-def split(sizes: Mapping[str, int], count: int) -> list[list[str]]:
-    """Neighbouring weights in at most `count` groups of about the same number of values."""
-    total, done = sum(sizes.values()), 0
-    groups: dict[int, list[str]] = {}
-    for name, size in sizes.items():
-        groups.setdefault(min(done * count // total, count - 1), []).append(name)
-        done += size
-    return list(groups.values())
+def spend(sizes: Sequence[int], options: Sequence[Options], budget: float) -> list[int]:
+    """Bits by weight: from the most, steps down are taken by the least error for each bit saved until the budget holds.
 
-
-def spend(sizes: Sequence[int], errors: Errors, budget: float) -> list[int]:
-    """Bits by group: from the most, steps down are taken by the least error for each bit saved until the budget holds."""
-    chosen = [CHOICES[-1]] * len(sizes)
-    while sum(bits * size for bits, size in zip(chosen, sizes, strict=True)) > budget * sum(sizes):
+    A budget that is out of reach gives all weights the fewest bits.
+    """
+    chosen, left = [max(option) for option in options], budget * sum(sizes)
+    while (
+        sum(option[bits].cost * size for option, bits, size in zip(options, chosen, sizes, strict=True))
+        > left
+    ):
         steps = [
-            ((errors[i, fewer] - errors[i, bits]) / ((bits - fewer) * sizes[i]), i, fewer)
-            for i, bits in enumerate(chosen)
-            for fewer in CHOICES
+            (_slope(option[bits], option[fewer]) / size, i, fewer)
+            for i, (option, bits, size) in enumerate(zip(options, chosen, sizes, strict=True))
+            for fewer in option
             if fewer < bits
         ]
-        _, group, bits = min(steps)
-        chosen[group] = bits
+        if not steps:
+            break
+        _, weight, bits = min(steps)
+        chosen[weight] = bits
     return chosen
 
 
-def _measure(half: Path, groups: Sequence[Sequence[str]], cases: Sequence[Feeds]) -> Errors:
-    """The error of every group in few bits while all others stay FP16; 8 bits count as none."""
-    reference = _outputs(half, cases)
-    errors = {(i, CHOICES[-1]): 0.0 for i in range(len(groups))}
-    with TemporaryDirectory() as folder:
-        for i, group in enumerate(groups):
-            for bits in CHOICES[:-1]:
-                path = Path(folder) / f"{i}-{bits}.mlpackage"
-                palettize(half, path, dict.fromkeys(group, bits))
-                errors[i, bits] = _difference(_outputs(path, cases), reference)
-                shutil.rmtree(path)
-    return errors
+def _slope(now: Option, fewer: Option) -> float:
+    """The error for each bit saved."""
+    return (fewer.error - now.error) / (now.cost - fewer.cost)
 
 
-def _outputs(path: Path, cases: Sequence[Feeds]) -> Outputs:
-    evaluate = Evaluator(path, "fp16")
-    return [evaluate(feeds) for feeds in cases]
+def _options(
+    weight: Tensor, forms: Mapping[int, Stored], hessian: Tensor | None, measured: float
+) -> dict[int, Option]:
+    """What each number of bits costs and does: `measured` with the fewest, with more as the error of the layer itself shrinks."""
+    inputs = torch.eye(weight.shape[1]) if hessian is None else hessian
+    own = {bits: error(weight, stored.values, inputs) for bits, stored in forms.items()}
+    most = max(*own.values(), 1e-12)
+    return {bits: Option(_cost(stored), measured * own[bits] / most) for bits, stored in forms.items()}
 
 
-def _difference(found: Outputs, right: Outputs) -> float:
+def _store(name: str, weight: Tensor, bits: int, grouped: bool, found: Hessians) -> Stored:
+    form = PaletteForm(bits, shared_by(bits, *weight.shape) if grouped else 0)
+    return Stored(fit(weight, form, found.get(name)), form)
+
+
+def shared_by(bits: int, rows: int, columns: int) -> int:
+    """How many output channels share a palette of 16-bit values, so that palettes cost little; 0 if all have to."""
+    wanted = 16 * 2**bits / (_PALETTE_COST * columns)
+    return min((size for size in range(1, rows) if rows % size == 0 and size >= wanted), default=0)
+
+
+def _cost(stored: Stored) -> float:
+    """Bits a weight."""
+    palettes = stored.form.groups(len(stored.values)) * 16 * 2**stored.form.bits
+    return stored.form.bits + palettes / stored.values.numel()
+
+
+def _measure(half: Path, coarse: Mapping[str, Stored], cases: Sequence[Feeds]) -> Mapping[str, float]:
+    """By weight, the squared relative error of the outputs while it alone is stored."""
+    evaluate = Evaluator(half, "fp16")
+    right = [evaluate(feeds) for feeds in cases]
+    measured = {}
+    for name, stored in coarse.items():
+        run = evaluate.with_constants({name: stored.values.numpy().astype(np.float16)})
+        measured[name] = sum(_difference(run(feeds), b) for feeds, b in zip(cases, right, strict=True))
+    return measured
+
+
+def _difference(found: Mapping[str, Array], right: Mapping[str, Array]) -> float:
     """Sum of the squared relative errors of all outputs."""
-    pairs = [(a[name], b[name]) for a, b in zip(found, right, strict=True) for name in b]
-    return sum(float(np.square(a - b).sum() / np.square(b).sum()) for a, b in pairs)
+    return sum(float(np.square(found[name] - b).sum() / np.square(b).sum()) for name, b in right.items())

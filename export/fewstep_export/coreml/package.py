@@ -70,7 +70,7 @@ class Package:
 
     Attributes:
         opset: the operators' version, "CoreML7" for iOS 17 and "CoreML8" for iOS 18.
-        inputs, operations, outputs: of the function "main".
+        inputs, operations, outputs: of one function.
     """
 
     opset: str
@@ -79,29 +79,67 @@ class Package:
     outputs: tuple[str, ...]
 
 
-def read_package(path: Path) -> Package:
-    """Reads a folder NAME.mlpackage.
+def read_package(path: Path, function: str | None = None) -> Package:
+    """Reads a function of a folder NAME.mlpackage; None takes the one that runs if none is named.
 
     Raises:
         FewstepError: a file is missing or damaged.
     """
+    root, model = _read_model(path)
+    functions = model.mlProgram.functions
+    chosen = function or model.description.defaultFunctionName or "main"
+    if chosen not in functions:
+        raise FewstepError(
+            f"expected a function {chosen}, found {', '.join(sorted(functions))}, in {path}; name one"
+        )
+    program = functions[chosen]
+    block = program.block_specializations[program.opset]
+    reader = _Reader(root.parent)
+    return Package(
+        opset=program.opset,
+        inputs={value.name: _type(value.type) for value in program.inputs},
+        operations=[reader.operation(operation) for operation in block.operations],
+        outputs=tuple(block.outputs),
+    )
+
+
+def overwrite(path: Path, values: Mapping[str, Array]) -> None:
+    """Writes other values of the same size over constants of a package, by name.
+
+    Raises:
+        FewstepError: the package is damaged, or has no such constant in its weight file.
+    """
+    root, model = _read_model(path)
+    function = model.mlProgram.functions["main"]
+    blobs = {
+        operation.outputs[0].name: operation.attributes["val"].blobFileValue
+        for operation in function.block_specializations[function.opset].operations
+        if operation.type == "const" and operation.attributes["val"].WhichOneof("value") == "blobFileValue"
+    }
+    for name, value in values.items():
+        if name not in blobs:
+            raise FewstepError(f"expected weights {name}, found none, in {path}; export the bundle again")
+        file = root.parent / blobs[name].fileName.removeprefix("@model_path/")
+        start, size = WeightFile(file).place(blobs[name].offset)
+        if size != value.nbytes:
+            raise FewstepError(
+                f"expected {size} bytes, found {value.nbytes}, for {name} in {path}; keep the type"
+            )
+        with file.open("r+b") as stream:
+            stream.seek(start)
+            stream.write(value.tobytes())
+
+
+def _read_model(path: Path) -> tuple[Path, Any]:
+    """The file of the program, and its message."""
     try:
         manifest = json.loads((path / "Manifest.json").read_text(encoding="utf-8"))
         root = path / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
-        model = Model_pb2.Model.FromString(root.read_bytes())
+        return root, Model_pb2.Model.FromString(root.read_bytes())
     except (OSError, ValueError, KeyError) as error:
         raise FewstepError(
             f"expected a Core ML package, found {error}, in {path}; export the bundle again"
         ) from error
-    function = model.mlProgram.functions["main"]
-    block = function.block_specializations[function.opset]
-    reader = _Reader(root.parent)
-    return Package(
-        opset=function.opset,
-        inputs={value.name: _type(value.type) for value in function.inputs},
-        operations=[reader.operation(operation) for operation in block.operations],
-        outputs=tuple(block.outputs),
-    )
 
 
 class _Reader:

@@ -72,8 +72,7 @@ def attribute_value(attribute: onnx.AttributeProto) -> object:
 
 
 def _listed(values: object) -> str:
-    assert isinstance(values, tuple)
-    return " or ".join(map(repr, values))
+    return " or ".join(map(repr, values)) if isinstance(values, tuple) else "a permutation of axes"
 
 
 def _scope(node: onnx.NodeProto) -> str:

@@ -1,6 +1,6 @@
 """What a lowering rule of one ONNX operator sees, and what it may accept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -65,7 +65,7 @@ class Rule:
     """
 
     lower: Lower
-    attributes: Mapping[str, Sequence[object] | None]
+    attributes: Mapping[str, Container[object] | None]
     constants: tuple[int, ...] = ()
 
 

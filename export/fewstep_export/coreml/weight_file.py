@@ -71,6 +71,11 @@ class WeightFile:
             raise self._damaged(f"{len(data)} bytes", f"{wanted} bytes at {start}")
         return unpack(data, dtype, count)
 
+    def place(self, offset: int) -> tuple[int, int]:
+        """Where the data of the blob begins whose record stands at `offset`, and its size in bytes."""
+        _magic, _code, size, start, _padding = _RECORD.unpack_from(self._bytes, offset)
+        return start, size
+
     def _damaged(self, found: str, expected: str) -> FewstepError:
         return FewstepError(f"expected {expected}, found {found}, in {self._path}; export the bundle again")
 

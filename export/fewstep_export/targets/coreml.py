@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import onnx
@@ -14,7 +15,8 @@ from fewstep_export.config import FLOATS, MinimumTarget, Precision
 from fewstep_export.coreml.compress import SCHEMES, compress, palettize
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator, Mode, by_rows
-from fewstep_export.coreml.mixed_bits import choose_bits
+from fewstep_export.coreml.mixed_bits import choose
+from fewstep_export.coreml.trajectories import Inputs
 from fewstep_export.coreml.verify import FP16_TOLERANCE, FP32_TOLERANCE, verify_package
 from fewstep_export.fixed_inputs import Case, Cases
 from fewstep_export.onnx_export import ExportedComponent
@@ -37,18 +39,19 @@ def build(
     precisions: Sequence[Precision],
     target: MinimumTarget,
     cases: Cases,
+    inputs: Inputs,
     root: Path,
     begin: Begin,
 ) -> list[Build]:
     """Writes packages under `root`/coreml and returns the variants, named "coreml-" and the precision, in the given order.
 
     FP32 is made and held to its tight bound whether it is asked for or not, since it alone shows small mistakes: it goes first,
-    then FP16, then what is made of FP16.
+    then FP16, then what is made of FP16. Palettes are fitted to `inputs`.
 
     Raises:
         FewstepError: a package does not compute what its graph does, or cannot be made.
     """
-    packages = _Packages(graphs, target, cases, root)
+    packages = _Packages(graphs, target, cases, cache(inputs), root)
     builds = {}
     for precision in sorted(precisions, key=_order):
         begin(f"converting to Core ML {precision} and verifying")
@@ -61,9 +64,15 @@ class _Packages:
     """The folders `root`/coreml/PRECISION/COMPONENT.mlpackage."""
 
     def __init__(
-        self, graphs: Sequence[ExportedComponent], target: MinimumTarget, cases: Cases, root: Path
+        self,
+        graphs: Sequence[ExportedComponent],
+        target: MinimumTarget,
+        cases: Cases,
+        inputs: Inputs,
+        root: Path,
     ) -> None:
         self._graphs, self._config, self._root = graphs, ConvertConfig(target), root
+        self._inputs = inputs
         self._rows = {
             name: [r for case in some for r in split_rows(case.feeds)] for name, some in cases.items()
         }
@@ -103,10 +112,12 @@ class _Packages:
             convert(_in_precision(graph.model, precision), path, self._config)
             return
         half = self._path("fp16", graph)
-        if precision == "palette-mixed":
-            palettize(half, path, choose_bits(half, self._rows[graph.component.name]))
-        else:
+        choices, budget = SCHEMES[precision].palettes
+        if not choices:
             compress(half, path, precision)
+            return
+        grouped = self._config.target != "iOS17"
+        palettize(half, path, choose(half, self._inputs()[graph.component.name], grouped, choices, budget))
 
     def _path(self, precision: Precision, graph: ExportedComponent) -> Path:
         return self._root / "coreml" / precision / f"{graph.component.name}.mlpackage"

@@ -51,6 +51,8 @@ CASES: list[Case] = [
     ("Clip", X, (None, _f(0)), {}),
     ("Reshape", X, (_i(0, -1, 4),), {}),
     ("Transpose", X, (), {"perm": [0, 3, 1, 2]}),
+    ("Einsum", X, (), {"equation": "nhwc->wnch"}),
+    ("GatherElements", X, (np.argsort(X, 2)[:, :, :3],), {"axis": 2}),
     ("Unsqueeze", ROWS, (_i(1),), {}),
     ("Squeeze", X[:, :1], (_i(1),), {}),
     ("Flatten", X, (), {"axis": 2}),
@@ -93,8 +95,10 @@ COMPOUND = {
     "GatherND",
     "Greater",
     "GreaterOrEqual",
+    "IsNaN",
     "Less",
     "LessOrEqual",
+    "Mod",
 } | {
     "Not",
     "Or",
@@ -164,12 +168,55 @@ def test_places_and_shapes(tmp_path: Path) -> None:
     nodes = [
         node("Shape", ["x"], ["shape"]),
         node("ArgMax", ["x"], ["places"], axis=-1, keepdims=0),
-        node("Cast", ["places"], ["numbers"], to=TensorProto.FLOAT),
+        node("Sub", ["places", "two"], ["signed"]),
+        node("Mod", ["signed", "two"], ["odd"]),
+        node("Cast", ["odd"], ["numbers"], to=TensorProto.FLOAT),
         node("GatherND", ["x", "indices"], ["y"]),
         node("Unsqueeze", ["numbers", "last"], ["columns"]),
         node("Expand", ["columns", "shape"], ["z"]),
     ]
-    model = _graph(nodes, X, {"indices": np.array([[0, 1], [1, 3]]), "last": _i(-1)})
+    constants = {"indices": np.array([[0, 1], [1, 3]]), "last": _i(-1), "two": _i(2)}
+    model = _graph(nodes, X, constants)
+    _require_equal(model, X, tmp_path / "p.mlpackage")
+
+
+def test_a_choice_has_the_shape_of_its_condition(tmp_path: Path) -> None:
+    node = helper.make_node
+    nodes = [
+        node("Greater", ["x", "zero"], ["positive"]),
+        node("ReduceMax", ["x", "axes"], ["largest"], keepdims=0),
+        node("Where", ["positive", "one", "zero"], ["y"]),
+        node("Where", ["positive", "largest", "zero"], ["z"]),
+    ]
+    constants = {"zero": np.asarray(np.float32(0)), "one": np.asarray(np.float32(1)), "axes": _i(0, 1, 2, 3)}
+    _require_equal(_graph(nodes, X, constants), X, tmp_path / "p.mlpackage")
+
+
+def test_truth_values_are_gathered(tmp_path: Path) -> None:
+    node = helper.make_node
+    nodes = [
+        node("Greater", ["x", "zero"], ["positive"]),
+        node("GatherND", ["positive", "indices"], ["some"]),
+        node("Cast", ["some"], ["y"], to=TensorProto.FLOAT),
+        node("Equal", ["positive", "no"], ["none"]),
+        node("Cast", ["none"], ["z"], to=TensorProto.FLOAT),
+    ]
+    constants = {
+        "zero": np.asarray(np.float32(0)),
+        "no": np.asarray(False),
+        "indices": np.array([[0, 1], [1, 3]]),
+    }
+    _require_equal(_graph(nodes, X, constants), X, tmp_path / "p.mlpackage")
+
+
+def test_values_that_are_no_numbers_are_found(tmp_path: Path) -> None:
+    node = helper.make_node
+    nodes = [
+        node("Log", ["x"], ["some"]),  # of negative values
+        node("IsNaN", ["some"], ["lost"]),
+        node("Where", ["lost", "zero", "some"], ["y"]),
+    ]
+    model = _graph(nodes, X, {"zero": np.asarray(np.float32(0))})
     _require_equal(model, X, tmp_path / "p.mlpackage")
 
 
@@ -192,6 +239,12 @@ INFERRED: list[tuple[str, dict[str, Any]]] = [
     *(("gelu", {"x": X, "mode": mode}) for mode in ("EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION")),
     ("elu", {"x": X, "alpha": np.float32(0.7)}),
     ("leaky_relu", {"x": X, "alpha": np.float32(0.2)}),
+    ("mod", {"x": X, "y": POSITIVE}),
+    ("not_equal", {"x": X, "y": np.round(X)}),
+    (
+        "gather_along_axis",
+        {"x": X, "indices": np.argsort(X, 2)[:, :, :2].astype(np.int32), "axis": np.int32(2)},
+    ),
     ("clip", {"x": X, "alpha": np.float32(-0.3), "beta": np.float32(0.4)}),
     ("select", {"cond": T, "a": WEIGHT[:2, :2], "b": WEIGHT[2:, 2:]}),
     ("softmax", {"x": X, "axis": np.int32(1)}),

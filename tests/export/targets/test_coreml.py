@@ -98,7 +98,7 @@ def test_a_wrong_weight_with_the_right_hash_is_found_by_its_pictures(
         (("ort",), ("fp32", "w8"), "expected --target coreml for w8, found ort"),
         (("coreml",), ("w4",), "expected --min-target iOS18 for w4"),
         (("ort", "coreml"), ("w8",), "expected fp32 or fp16 for the target ort"),
-        (("coreml",), ("int8",), "expected each precision once"),
+        (("coreml",), ("int8",), "expected --target tensorrt for int8"),
     ],
 )
 def test_what_no_package_can_have_is_refused_before_any_work(

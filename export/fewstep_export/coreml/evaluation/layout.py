@@ -57,6 +57,12 @@ def _gather(a: Arguments) -> Tensor:
     return taken.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
+def _gather_along_axis(a: Arguments) -> Tensor:
+    x, indices = a["x"], a["indices"].long()
+    axis = int(a["axis"]) % x.ndim
+    return torch.gather(x, axis, torch.where(indices < 0, indices + x.shape[axis], indices))
+
+
 def _gather_nd(a: Arguments) -> Tensor:
     return a["x"][tuple(a["indices"].long().unbind(-1))]
 
@@ -86,6 +92,7 @@ OPERATORS: Mapping[str, Callable[[Arguments], Any]] = {
     "const": lambda a: a["val"],
     "expand_dims": _expand_dims,
     "gather": _gather,
+    "gather_along_axis": _gather_along_axis,
     "gather_nd": _gather_nd,
     "pad": _pad,
     "pixel_shuffle": lambda a: F.pixel_shuffle(a["x"], int(a["upscale_factor"])),

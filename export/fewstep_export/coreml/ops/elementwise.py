@@ -28,7 +28,6 @@ _UNARY = {
 _BINARY = {
     "Add": "add",
     "And": "logical_and",
-    "Equal": "equal",
     "Greater": "greater",
     "GreaterOrEqual": "greater_equal",
     "Less": "less",
@@ -53,6 +52,22 @@ def _div(call: Call) -> Value:
     x, y = call.operand(0), call.operand(1)
     integer = any(getattr(value, "dtype", None) in (types.int32, np.int32) for value in (x, y))
     return (mb.floor_div if integer else mb.real_div)(x=x, y=y, name=call.name)
+
+
+def _equal(call: Call) -> Value:
+    """MIL compares no truth values: they pass as integers."""
+    pair = {"x": call.operand(0), "y": call.operand(1)}
+    for name, value in pair.items():
+        if value.dtype == types.bool:
+            pair[name] = mb.cast(x=value, dtype="int32", name=f"{call.name}_{name}")
+        elif value.dtype == np.bool_:
+            pair[name] = value.astype(np.int32)
+    return mb.equal(**pair, name=call.name)
+
+
+def _is_nan(call: Call) -> Value:
+    x = call.operand(0)
+    return mb.not_equal(x=x, y=x, name=call.name)
 
 
 def _pow(call: Call) -> Value:
@@ -104,7 +119,12 @@ def _leaky_relu(call: Call) -> Value:
 
 
 def _where(call: Call) -> Value:
-    return mb.select(cond=call.operand(0), a=call.operand(1), b=call.operand(2), name=call.name)
+    """MIL takes the shape of a and b alone, whatever that of the condition is: one of them is repeated up to it."""
+    cond, a, b = (call.operand(i) for i in range(3))
+    shape = np.broadcast_shapes(*(tuple(value.shape) for value in (cond, a, b)))
+    if np.broadcast_shapes(tuple(a.shape), tuple(b.shape)) != shape:
+        a = mb.add(x=a, y=np.zeros(shape, scalar_type(a)), name=f"{call.name}_repeated")
+    return mb.select(cond=cond, a=a, b=b, name=call.name)
 
 
 def _cast(call: Call) -> Value:
@@ -121,11 +141,14 @@ def scalar_type(x: Value) -> type[np.generic]:
 RULES: Mapping[str, Rule] = {
     **{name: Rule(_unary(operator), {}) for name, operator in _UNARY.items()},
     **{name: Rule(_binary(operator), {}) for name, operator in _BINARY.items()},
+    "Mod": Rule(_binary("mod"), {"fmod": (0,)}),
     "Cast": Rule(_cast, {"to": tuple(_DTYPES), "saturate": None}),
     "Clip": Rule(_clip, {}),
     "Div": Rule(_div, {}),
     "Elu": Rule(_elu, {"alpha": None}),
+    "Equal": Rule(_equal, {}),
     "Gelu": Rule(_gelu, {"approximate": ("none", "tanh")}),
+    "IsNaN": Rule(_is_nan, {}),
     "LeakyRelu": Rule(_leaky_relu, {"alpha": None}),
     "Log": Rule(_log, {}),
     "Neg": Rule(_neg, {}),

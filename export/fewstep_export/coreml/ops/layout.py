@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from coremltools.converters.mil import Builder as mb  # noqa: N813
+from coremltools.converters.mil.mil import types
 
 from fewstep_export.coreml.ops.elementwise import scalar_type
 from fewstep_export.coreml.rule import Call, Rule, Value, rank
@@ -22,6 +24,20 @@ def _reshape(call: Call) -> Value:
 def _transpose(call: Call) -> Value:
     x = call.operand(0)
     return mb.transpose(x=x, perm=call.attributes.get("perm", range(rank(x))[::-1]), name=call.name)
+
+
+@dataclass(frozen=True)
+class _Permutations:
+    """The equations of Einsum that move axes and compute nothing, such as a picture's out of its patches."""
+
+    def __contains__(self, equation: object) -> bool:
+        given, arrow, wanted = str(equation).replace(" ", "").partition("->")
+        return bool(arrow) and given.isalpha() and sorted(given) == sorted(wanted) == sorted(set(given))
+
+
+def _einsum(call: Call) -> Value:
+    given, _, wanted = call.attributes["equation"].replace(" ", "").partition("->")
+    return mb.transpose(x=call.operand(0), perm=[given.index(axis) for axis in wanted], name=call.name)
 
 
 def _unsqueeze(call: Call) -> Value:
@@ -97,7 +113,21 @@ def _gather(call: Call) -> Value:
 
 
 def _gather_nd(call: Call) -> Value:
-    return mb.gather_nd(x=call.operand(0), indices=call.operand(1), batch_dims=0, name=call.name)
+    """MIL gathers no truth values: they pass as integers."""
+    x, indices = call.operand(0), call.operand(1)
+    if x.dtype not in (types.bool, np.bool_):
+        return mb.gather_nd(x=x, indices=indices, batch_dims=0, name=call.name)
+    x = mb.cast(x=x, dtype="int32", name=f"{call.name}_numbers")
+    taken = mb.gather_nd(x=x, indices=indices, batch_dims=0, name=f"{call.name}_taken")
+    return mb.cast(x=taken, dtype="bool", name=call.name)
+
+
+def _gather_elements(call: Call) -> Value:
+    x, indices = call.operand(0), call.operand(1)
+    axis = call.attributes.get("axis", 0) % rank(x)
+    if isinstance(indices, np.ndarray):
+        indices = np.where(indices < 0, indices + x.shape[axis], indices).astype(np.int32)
+    return mb.gather_along_axis(x=x, indices=indices, axis=axis, name=call.name)
 
 
 def _expand(call: Call) -> Value:
@@ -125,9 +155,11 @@ def _pad(call: Call) -> Value:
 
 RULES: Mapping[str, Rule] = {
     "Concat": Rule(_concat, {"axis": None}),
+    "Einsum": Rule(_einsum, {"equation": _Permutations()}),
     "Expand": Rule(_expand, {}, constants=(1,)),
     "Flatten": Rule(_flatten, {"axis": None}),
     "Gather": Rule(_gather, {"axis": None}),
+    "GatherElements": Rule(_gather_elements, {"axis": None}),
     "GatherND": Rule(_gather_nd, {"batch_dims": (0,)}),
     "Identity": Rule(lambda call: call.inputs[0], {}),
     "Pad": Rule(_pad, {"mode": ("constant", "edge", "reflect")}, constants=(1, 2, 3)),

@@ -1,0 +1,47 @@
+"""What each network is told while pictures are drawn: the inputs on which weights are stored in fewer bits."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fewstep.engines.coreml import split_rows
+from fewstep.network import Feeds, Run
+from fewstep_export.components import Array, Generator
+from fewstep_export.fixed_inputs import prompts_of
+from fewstep_export.picture_loop import PictureTask, draw_with
+
+PICTURES = 8
+ROWS = 48
+"""Inputs of a network that are kept, spread over the pictures and steps."""
+Inputs = Callable[[], Mapping[str, Sequence[Feeds]]]
+"""Inputs by component, one row each; made when they are asked for."""
+
+
+def trajectory_inputs(
+    generator: Generator, pictures: int = PICTURES, rows: int = ROWS
+) -> Mapping[str, Sequence[Feeds]]:
+    """Inputs of every network on the way to pictures of the model's own examples, drawn by torch.
+
+    The fixed inputs of the verification are not among them: their noise and their second halves of the prompts differ.
+    """
+    found: dict[str, list[Feeds]] = {component.name: [] for component in generator.components}
+
+    def recorded(name: str, run: Run) -> Run:
+        def record(feeds: Feeds) -> Mapping[str, Array]:
+            found[name] += split_rows(feeds)
+            return run(feeds)
+
+        return record
+
+    runs = {component.name: recorded(component.name, component.run) for component in generator.components}
+    table, scale = generator.sampling.table(), generator.guidance.scale
+    draw_with(generator, runs, PictureTask(_prompts(generator, pictures), table, scale))
+    return {name: some[:: -(-len(some) // rows)] for name, some in found.items() if some}
+
+
+def _prompts(generator: Generator, count: int) -> tuple[str, ...]:
+    """Examples in all styles by turns, and the fixed prompts where there are none."""
+    styles = [f", {style} style" for style in generator.prompts.styles] or [""]
+    written = [
+        f"{text}{styles[i % len(styles)]}"
+        for i, text in enumerate(generator.prompts.examples[::-1] or prompts_of(generator))
+    ]
+    return tuple(written[:count])

@@ -1,0 +1,48 @@
+"""Palettes: how many values, against k-means without the inputs, and against every choice of indices."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from fewstep_export.coreml.palettes import PaletteForm, error, fit
+
+torch.manual_seed(0)
+MIXED = torch.randn(400, 24) @ torch.randn(24, 24) * torch.rand(24)
+HESSIAN = MIXED.T @ MIXED
+WEIGHT = torch.randn(16, 24)
+
+
+@pytest.mark.parametrize("form", [PaletteForm(2), PaletteForm(3, 4), PaletteForm(4, 8)])
+def test_rows_share_palettes_of_values_that_fp16_holds(form: PaletteForm) -> None:
+    stored = fit(WEIGHT, form, HESSIAN)
+    assert torch.equal(stored, stored.half().float())
+    for rows in stored.split(form.channels or len(WEIGHT)):
+        assert len(rows.unique()) <= 2**form.bits
+
+
+def test_feedback_halves_the_error_at_the_outputs() -> None:
+    form = PaletteForm(3, 4)
+    assert error(WEIGHT, fit(WEIGHT, form, HESSIAN), HESSIAN) < 0.5 * error(
+        WEIGHT, fit(WEIGHT, form), HESSIAN
+    )
+
+
+def test_more_bits_are_better() -> None:
+    errors = [error(WEIGHT, fit(WEIGHT, PaletteForm(bits), HESSIAN), HESSIAN) for bits in (2, 4, 6, 8)]
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 1e-3 * errors[0]
+
+
+def test_independent_inputs_take_the_nearest_value() -> None:
+    stored = fit(WEIGHT, PaletteForm(3))
+    palette = stored.unique()
+    assert torch.equal(stored, palette[(WEIGHT[..., None] - palette).abs().argmin(-1)])
+
+
+def test_feedback_is_near_the_best_choice_of_indices() -> None:
+    weight, inputs = torch.randn(1, 6), torch.randn(30, 6) @ torch.randn(6, 6)
+    hessian = inputs.T @ inputs
+    stored = fit(weight, PaletteForm(1), hessian)
+    palette = stored.unique().tolist()
+    best = min(error(weight, torch.tensor([choice]), hessian) for choice in product(palette, repeat=6))
+    assert error(weight, stored, hessian) <= 1.5 * best

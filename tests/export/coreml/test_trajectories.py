@@ -1,0 +1,25 @@
+"""The inputs that palettes are fitted to."""
+
+import numpy as np
+
+from fewstep_export.components import Generator
+from fewstep_export.coreml.trajectories import trajectory_inputs
+from fewstep_export.fixed_inputs import Cases
+
+
+def test_every_network_is_told_what_whole_pictures_need(tiny: Generator, cases: Cases) -> None:
+    found = trajectory_inputs(tiny, pictures=2, rows=12)
+    assert set(found) == {component.name for component in tiny.components}
+    for component in tiny.components:
+        assert 0 < len(found[component.name]) <= 12
+        for feeds in found[component.name]:
+            assert set(component.inputs) <= set(feeds)
+            assert all(len(feeds[name]) == 1 for name in component.inputs)
+    told = {float(feeds["timestep"][0]) for feeds in found["denoiser"]}
+    assert told == {row.timestep for row in tiny.sampling.table().rows}
+
+
+def test_the_fixed_inputs_are_not_among_them(tiny: Generator, cases: Cases) -> None:
+    found = trajectory_inputs(tiny, pictures=2)["decoder"]
+    for case in cases["decoder"]:
+        assert not any(np.array_equal(feeds["latents"][0], case.feeds["latents"][0]) for feeds in found)
