@@ -1,10 +1,11 @@
 """The builds of all targets, from one export of the components."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from fewstep_export.components import Generator
-from fewstep_export.config import ExportConfig
+from fewstep_export.config import ExportConfig, Precision
 from fewstep_export.fixed_inputs import Cases
 from fewstep_export.onnx_export import ExportedComponent, export_component
 from fewstep_export.targets import ort
@@ -14,8 +15,13 @@ from fewstep_export.targets.ort import Begin, Build
 def stages(generator: Generator, config: ExportConfig) -> int:
     """How often `build_all` calls `begin`."""
     of_ort = ort.stages(config.precisions) if "ort" in config.targets else 0
-    of_coreml = len(config.precisions) if "coreml" in config.targets else 0
-    return len(generator.components) + of_ort + of_coreml
+    of_coreml = len(_for_coreml(config)) if "coreml" in config.targets else 0
+    of_tensorrt = len({"fp16", "int8"} & set(config.precisions)) if "tensorrt" in config.targets else 0
+    return len(generator.components) + of_ort + of_coreml + of_tensorrt
+
+
+def _for_coreml(config: ExportConfig) -> list[Precision]:
+    return [precision for precision in config.precisions if precision != "int8"]
 
 
 def build_all(
@@ -31,6 +37,10 @@ def build_all(
     for component in generator.components:
         begin(f"exporting {component.name}")
         graphs.append(export_component(component, cases[component.name][0].feeds))
+    if "tensorrt" in config.targets:
+        from fewstep.tensorrt.library import load_library
+
+        load_library()  # an extra: known before long work
     builds: list[Build] = []
     if "coreml" in config.targets:
         from fewstep_export.coreml.preflight import require_all_convertible  # coremltools is an extra
@@ -39,13 +49,24 @@ def build_all(
     if "ort" in config.targets:
         builds += ort.build(graphs, config.precisions, cases, root, begin)
     if "coreml" in config.targets:
-        builds += _coreml(graphs, config, cases, root, begin)
+        builds += _coreml(generator, graphs, config, cases, root, begin)
+    if "tensorrt" in config.targets:
+        from fewstep_export.targets import tensorrt
+
+        builds += tensorrt.build(graphs, config.precisions, config.engines, cases, root, begin)
     return builds
 
 
 def _coreml(
-    graphs: Sequence[ExportedComponent], config: ExportConfig, cases: Cases, root: Path, begin: Begin
+    generator: Generator,
+    graphs: Sequence[ExportedComponent],
+    config: ExportConfig,
+    cases: Cases,
+    root: Path,
+    begin: Begin,
 ) -> list[Build]:
+    from fewstep_export.coreml.trajectories import trajectory_inputs
     from fewstep_export.targets import coreml  # coremltools is an extra
 
-    return coreml.build(graphs, config.precisions, config.min_target, cases, root, begin)
+    inputs = partial(trajectory_inputs, generator)
+    return coreml.build(graphs, _for_coreml(config), config.min_target, cases, inputs, root, begin)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, get_args
@@ -25,6 +26,7 @@ class CoreMLEngine:
         component: its signature.
         units: where it may run.
         function: of a package with several; None takes the default one.
+        cache: a folder where the compiled program is kept for the next start; None compiles at each.
 
     Raises:
         FewstepError: this is no Mac, coremltools is not installed, or the units are unknown.
@@ -32,7 +34,12 @@ class CoreMLEngine:
     """
 
     def __init__(
-        self, path: Path, component: Component, units: ComputeUnits = "ALL", function: str | None = None
+        self,
+        path: Path,
+        component: Component,
+        units: ComputeUnits = "ALL",
+        function: str | None = None,
+        cache: Path | None = None,
     ) -> None:
         if units not in get_args(ComputeUnits):
             raise FewstepError(
@@ -41,7 +48,8 @@ class CoreMLEngine:
         self.seconds = 0.0
         self._where = component.file
         self._component = component
-        self._model = _load(path, units, function)
+        program = path if cache is None or path.suffix == ".mlmodelc" else compiled(path, cache, digest(path))
+        self._model = _load(program, units, function)
 
     def run(self, feeds: Tensors) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the graph once a row; see `Engine.run`."""
@@ -67,6 +75,15 @@ def split_rows(feeds: Tensors) -> list[Mapping[str, npt.NDArray[np.generic]]]:
     """Every row of a batch as a batch of its own."""
     count = len(next(iter(feeds.values())))
     return [{name: value[i : i + 1] for name, value in feeds.items()} for i in range(count)]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the names and contents of a package's files, but for its manifest, whose identifiers are random."""
+    total = sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file.name != "Manifest.json":
+            total.update(file.relative_to(path).as_posix().encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()
 
 
 def compiled(path: Path, cache: Path, digest: str) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewstep.engines.coreml import CoreMLEngine, compiled, split_rows
+from fewstep.engines.coreml import CoreMLEngine, compiled, digest, split_rows
 from fewstep.errors import FewstepError
 from fewstep.manifest import Component, TensorSpec
 
@@ -29,6 +29,17 @@ def test_a_program_that_is_compiled_already_is_taken_from_the_cache(tmp_path: Pa
     target = tmp_path / f"decoder-{'a' * 16}.mlmodelc"
     target.mkdir()
     assert compiled(Path("decoder.mlpackage"), tmp_path, "a" * 64) == target
+
+
+def test_the_digest_is_of_the_contents_and_not_of_random_identifiers(tmp_path: Path) -> None:
+    found = []
+    for i, weights in enumerate((b"1", b"1", b"2")):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        (folder / "Manifest.json").write_text(str(i))
+        (folder / "weight.bin").write_bytes(weights)
+        found.append(digest(folder))
+    assert found[0] == found[1] != found[2]
 
 
 def test_unknown_units_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""The command `fewstep-jetson`: build, draw, bench, serve, unit."""
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewstep.errors import FewstepError
+
+BundlePath = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder NAME.fewstep.", show_default=False)
+]
+MaxBatch = Annotated[int, typer.Option(help="Largest batch of the engines; 2 for guidance in one call.")]
+CachePath = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of engines; ~/.cache/fewstep/engines if not given.")
+]
+WithoutGpu = Annotated[bool, typer.Option("--without-gpu", help="Build although no GPU is here.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for the whole network.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.")]
+
+
+def main() -> None:
+    """Runs the command line; user errors become one sentence on standard error and exit code 2."""
+    try:
+        build_app()(prog_name="fewstep-jetson")
+    except FewstepError as error:
+        print(f"fewstep-jetson: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def build_app() -> typer.Typer:
+    """The application."""
+    app = typer.Typer(
+        help="A fewstep bundle on a Jetson.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    for command in (build, draw, bench, serve, unit):
+        app.command()(command)
+    return app
+
+
+def build(
+    bundle: BundlePath, max_batch: MaxBatch = 2, cache: CachePath = None, without_gpu: WithoutGpu = False
+) -> None:
+    """Build the engines of BUNDLE for this board, once; print the folder of the bundle that has them."""
+    typer.echo(_prepared(bundle, max_batch, cache, without_gpu))
+
+
+def draw(
+    bundle: BundlePath,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.")] = Path("out.png"),
+    seed: Annotated[int, typer.Option(help="Noise seed.")] = 0,
+    cache: CachePath = None,
+) -> None:
+    """Draw PROMPT with the engines, which are built first if they are not there."""
+    from fewstep import atomic
+    from fewstep.image import png_bytes
+    from fewstep.pipeline import Pipeline
+
+    pipeline = Pipeline(_prepared(bundle, 2, cache))
+    atomic.write_bytes(output, png_bytes(pipeline.generate(prompt, seed)))
+    typer.echo(output)
+
+
+def bench(
+    bundle: BundlePath,
+    runs: Annotated[int, typer.Option(help="Timed rounds.")] = 10,
+    cache: CachePath = None,
+) -> None:
+    """Measure the engines; the report as JSON on standard output tells power mode, clocks and draw too."""
+    from fewstep.bench.config import BenchConfig
+    from fewstep.bench.runner import bench as measure
+    from fewstep.devices.jetson import Tegrastats
+
+    prepared = _prepared(bundle, 2, cache)
+    with Tegrastats() as stats:
+        report = measure(BenchConfig(prepared, runs=runs)).report
+    value = dict(report.to_dict())
+    value["device"] = {**value["device"], "board": {**report.device.board, **stats.facts()}}  # type: ignore[dict-item]
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def serve(bundle: BundlePath, host: Host = "127.0.0.1", port: Port = 7860, cache: CachePath = None) -> None:
+    """Serve a page that draws."""
+    from fewstep.pipeline import Pipeline
+    from fewstep_apps.jetson.page import build_page
+
+    page = build_page(Pipeline(_prepared(bundle, 2, cache)))
+    page.queue(max_size=8).launch(server_name=host, server_port=port, share=False)
+
+
+def unit(
+    bundle: BundlePath,
+    user: Annotated[str | None, typer.Option(help="Who runs the service; you if not given.")] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 7860,
+    cache: CachePath = None,
+) -> None:
+    """Print a systemd unit that serves the page; build the engines once before you start it."""
+    from fewstep_apps.jetson.engines import CACHE
+    from fewstep_apps.jetson.unit import systemd_unit
+
+    typer.echo(systemd_unit(bundle, user or getpass.getuser(), cache or CACHE, host, port), nl=False)
+
+
+def _prepared(bundle: Path, max_batch: int, cache: Path | None, without_gpu: bool = False) -> Path:
+    from fewstep.tensorrt.config import BuildConfig
+    from fewstep_apps.jetson.engines import CACHE, prepare
+
+    return prepare(bundle, BuildConfig(max_batch), cache or CACHE, without_gpu)

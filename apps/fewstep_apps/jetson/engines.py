@@ -1,0 +1,48 @@
+"""Engines of a bundle for the board that this runs on."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from fewstep.bundle import Bundle
+from fewstep.engines.cuda import Cuda
+from fewstep.errors import FewstepError
+from fewstep.tensorrt.config import BuildConfig
+from fewstep.tensorrt.derive import Target, with_engines
+from fewstep.tensorrt.library import load_library
+
+CACHE = Path("~/.cache/fewstep/engines").expanduser()
+
+
+def prepare(bundle: Path, config: BuildConfig, cache: Path = CACHE, without_gpu: bool = False) -> Path:
+    """The bundle with engines for this board, built with a progress bar on standard error unless it is in the cache.
+
+    Args:
+        bundle: with ONNX graphs in FP16; one that has engines alone is taken as it is.
+        config: how engines are built.
+        cache: where they are kept.
+        without_gpu: build although no GPU is here, which TensorRT-RTX can.
+
+    Raises:
+        FewstepError: TensorRT or a GPU is missing, or the bundle cannot be built.
+    """
+    opened = Bundle.open(bundle)
+    if all(variant.engine == "tensorrt" for variant in opened.manifest.variants):
+        return bundle
+    library = load_library()
+    target = Target(library, "" if without_gpu else _capability())
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("building engines", total=None)
+
+        def on_component(name: str, phase: str, done: int, total: int) -> None:
+            progress.update(bar, description=f"{name}: {phase}", completed=done, total=total or None)
+
+        return with_engines(opened, target, cache, config, on_component=on_component)
+
+
+def _capability() -> str:
+    try:
+        return Cuda().compute_capability
+    except FewstepError as error:
+        raise FewstepError(f"{error}; or build without one by --without-gpu (TensorRT-RTX alone)") from None

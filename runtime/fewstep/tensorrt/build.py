@@ -1,0 +1,135 @@
+"""An ONNX file as a TensorRT engine."""
+
+import contextlib
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from fewstep import atomic
+from fewstep.errors import FewstepError
+from fewstep.tensorrt.config import BuildConfig
+from fewstep.tensorrt.layers import Layer, layers_of
+from fewstep.tensorrt.library import log_of
+from fewstep.tensorrt.parse import parse
+from fewstep.tensorrt.progress import OnProgress, monitor
+from fewstep.variant import EngineBuild
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine file's content, how it was made, and the layers of the network that it was made from."""
+
+    content: bytes
+    record: EngineBuild
+    layers: tuple[Layer, ...]
+
+
+def build_engine(
+    library: Any,
+    source: Path,
+    config: BuildConfig,
+    timing_cache: Path | None = None,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
+) -> Built:
+    """Builds the engine; no GPU is needed with TensorRT-RTX.
+
+    Args:
+        library: see `fewstep.tensorrt.library`.
+        source: the .onnx file.
+        config: how.
+        timing_cache: a file that is read if it is there, and written: what was measured once is not measured again.
+        on_progress: told of the builder's phases.
+
+    Raises:
+        FewstepError: TensorRT does not take the graph, or cannot build it; the message is its own first one.
+    """
+    begin, log = perf_counter(), log_of(library)
+    builder = library.Builder(log)
+    network = parse(library, builder, source, log)
+    layers = tuple(layers_of(network))
+    options = _options(library, builder, network, config)
+    options.progress_monitor = watching = monitor(library, on_progress)
+    cache = _timing_cache(library, options, timing_cache)
+    plan = builder.build_serialized_network(network, options)
+    if plan is None:
+        if watching.cancelled:
+            raise KeyboardInterrupt
+        reason = (log.messages or ["no reason given"])[0]
+        raise FewstepError(
+            f"expected an engine of {source.name}, found that TensorRT cannot build it: {reason[:300]}"
+        )
+    if timing_cache is not None and cache is not None:
+        with contextlib.suppress(OSError):  # a cache that cannot be kept costs time alone
+            atomic.write_bytes(timing_cache, bytes(cache.serialize()))
+    record = EngineBuild(
+        library.__name__,
+        library.__version__,
+        config.compute_capabilities,
+        config.max_batch,
+        config.flags(),
+        sha256(source.read_bytes()).hexdigest(),
+        perf_counter() - begin,
+    )
+    return Built(bytes(plan), record, layers)
+
+
+def _options(library: Any, builder: Any, network: Any, config: BuildConfig) -> Any:
+    options = builder.create_builder_config()
+    options.profiling_verbosity = (
+        library.ProfilingVerbosity.DETAILED
+    )  # names and types for the engine inspector
+    if config.workspace is not None:
+        options.set_memory_pool_limit(library.MemoryPoolType.WORKSPACE, config.workspace)
+    if config.version_compatible:
+        options.set_flag(library.BuilderFlag.VERSION_COMPATIBLE)
+    if config.strip_weights:
+        options.set_flag(library.BuilderFlag.STRIP_PLAN)
+    _set_capabilities(library, options, config.compute_capabilities)
+    options.add_optimization_profile(_profile(builder, network, config.max_batch))
+    return options
+
+
+def _profile(builder: Any, network: Any, max_batch: int) -> Any:
+    """Batches of 1 to `max_batch`, best at that of guidance."""
+    profile = builder.create_optimization_profile()
+    for i in range(network.num_inputs):
+        tensor = network.get_input(i)
+        shapes = [
+            tuple(batch if size < 0 else size for size in tensor.shape)
+            for batch in (1, min(2, max_batch), max_batch)
+        ]
+        profile.set_shape(tensor.name, *shapes)
+    return profile
+
+
+def _set_capabilities(library: Any, options: Any, capabilities: tuple[str, ...]) -> None:
+    if not capabilities:
+        return
+    known = getattr(library, "ComputeCapability", None)
+    if known is None:
+        raise FewstepError(
+            f"expected tensorrt_rtx to build for GPUs that are not here, found {library.__name__}; leave out "
+            "--compute-capability, or build on the board"
+        )
+    options.num_compute_capabilities = len(capabilities)
+    for i, capability in enumerate(capabilities):
+        name = f"SM{capability.replace('.', '')}"
+        if name not in known.__members__:
+            names = [f"{m[2:-1]}.{m[-1]}" for m in known.__members__ if m.startswith("SM")]
+            raise FewstepError(
+                f"expected one of the compute capabilities {', '.join(names)}, found {capability}; TensorRT-RTX "
+                f"{library.__version__} builds for no other"
+            )
+        options.set_compute_capability(known.__members__[name], i)
+
+
+def _timing_cache(library: Any, options: Any, file: Path | None) -> Any:
+    """What kernels were measured to take; TensorRT-RTX measures on the user's machine alone, and has none."""
+    if file is None or library.__name__ == "tensorrt_rtx":
+        return None
+    cache = options.create_timing_cache(file.read_bytes() if file.is_file() else b"")
+    if cache is not None:
+        options.set_timing_cache(cache, ignore_mismatch=False)
+    return cache

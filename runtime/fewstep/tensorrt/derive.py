@@ -1,0 +1,144 @@
+"""Engines for this machine out of a bundle's ONNX graphs: a bundle of its own in a cache, built once for each content and each GPU."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fewstep.bundle import Bundle
+from fewstep.errors import FewstepError
+from fewstep.manifest import MANIFEST_NAME, FileRecord, Manifest, Variant
+from fewstep.tensorrt.build import build_engine
+from fewstep.tensorrt.config import BuildConfig
+from fewstep.variant import EngineBuild
+
+OnComponent = Callable[[str, str, int, int], None]
+"""(component, phase of the builder, steps done, steps in all)"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What engines are built with and for: the library and the compute capability of the GPU that is here ("" without one)."""
+
+    library: Any
+    compute_capability: str = ""
+
+
+def source_variant(manifest: Manifest, name: str | None = None) -> Variant:
+    """The variant to build from: the named one, or the FP16 one of ONNX graphs.
+
+    Raises:
+        FewstepError: there is no such variant, or it holds no ONNX graphs.
+    """
+    wanted = [
+        v for v in manifest.variants if v.format == "onnx" and v.precision == "fp16" and v.form == "host"
+    ]
+    chosen = manifest.variant(name) if name else next(iter(wanted), None)
+    if chosen is None or chosen.format != "onnx":
+        raise FewstepError(
+            f"expected a variant of ONNX graphs in FP16, found {name or 'none'}, in bundle '{manifest.name}'; export it with "
+            "--target ort --precision fp16"
+        )
+    return chosen
+
+
+def with_engines(
+    bundle: Bundle,
+    target: Target,
+    cache: Path,
+    config: BuildConfig,
+    variant: str | None = None,
+    on_component: OnComponent = lambda _name, _phase, _done, _total: None,
+) -> Path:
+    """The folder of a bundle like this one with the one variant "tensorrt-PRECISION"; found in the cache, or built into it.
+
+    Args:
+        bundle: with ONNX graphs.
+        target: of the build.
+        cache: a folder of this machine; timing caches lie in it too.
+        config: how engines are built.
+        variant: to build from; see `source_variant`.
+        on_component: told of the progress.
+
+    Raises:
+        FewstepError: the bundle has no such graphs, is broken, or cannot be built.
+    """
+    source = source_variant(bundle.manifest, variant)
+    key = _key(bundle, source, target, config)
+    output = cache / f"{bundle.manifest.name}-{key[:16]}.fewstep"
+    if (output / MANIFEST_NAME).is_file():
+        try:
+            found = Bundle.open(output)
+            found.verify()
+            return output
+        except FewstepError:  # cut off, or a disk that forgets: built again
+            shutil.rmtree(output)
+    staging = cache / f".{output.name}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        _write(bundle, source, target, config, staging, cache / "timing.cache", on_component)
+        staging.rename(output)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return output
+
+
+def _key(bundle: Bundle, source: Variant, target: Target, config: BuildConfig) -> str:
+    """The SHA-256 of everything that an engine depends on."""
+    files = bundle.manifest.files
+    graphs = {
+        name: [files[file].sha256 for file in bundle.manifest.files_of(component)]
+        for name, component in source.components.items()
+    }
+    made_of = [
+        graphs,
+        target.library.__name__,
+        target.library.__version__,
+        target.compute_capability,
+        dict(config.options()),
+    ]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+def _write(
+    bundle: Bundle,
+    source: Variant,
+    target: Target,
+    config: BuildConfig,
+    root: Path,
+    timing_cache: Path,
+    on_component: OnComponent,
+) -> None:
+    kept = {tokenizer.file for tokenizer in bundle.manifest.tokenizers} | {"LICENCES.md"}
+    files: dict[str, FileRecord] = {}
+    for name in kept & bundle.manifest.files.keys():
+        shutil.copyfile(bundle.file(name), root / name)
+        files[name] = bundle.manifest.files[name]
+    components, engines = {}, dict[str, EngineBuild]()
+    for name, component in source.components.items():
+
+        def on_progress(phase: str, done: int, total: int, name: str = name) -> None:
+            on_component(name, phase, done, total)
+
+        built = build_engine(target.library, bundle.graph(component), config, timing_cache, on_progress)
+        file = f"tensorrt/{source.precision}/{name}.engine"
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(built.content)
+        files[file] = FileRecord(hashlib.sha256(built.content).hexdigest(), len(built.content))
+        components[name], engines[name] = replace(component, file=file), built.record
+    made = Variant(
+        f"tensorrt-{source.precision}",
+        "tensorrt",
+        source.precision,
+        "engine",
+        components,
+        source.verification,
+        source.loop,
+        engines=engines,
+    )
+    manifest = replace(bundle.manifest, variants=(made,), default_variant=made.name, files=files)
+    (root / MANIFEST_NAME).write_text(json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False) + "\n")

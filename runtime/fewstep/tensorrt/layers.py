@@ -1,0 +1,40 @@
+"""The layers of a network or of an engine, with the types that they compute in."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a parsed network.
+
+    Attributes:
+        kind: like "CONVOLUTION".
+        nodes: the names of the ONNX nodes that it stands for; none for what the parser adds.
+        dtypes: the types of its outputs, like "HALF".
+    """
+
+    kind: str
+    nodes: tuple[str, ...]
+    dtypes: tuple[str, ...]
+
+
+def layers_of(network: Any) -> Iterator[Layer]:
+    """The layers in order. In a strongly typed network the builder may choose no other types."""
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        nodes = tuple(_NODE.findall(layer.metadata or ""))
+        dtypes = tuple(layer.get_output(k).dtype.name for k in range(layer.num_outputs))
+        yield Layer(layer.type.name, nodes, dtypes)
+
+
+def inspected(library: Any, engine: Any) -> list[dict[str, Any]]:
+    """What the engine inspector tells of every layer of a loaded engine that was built with detailed profiling; it needs a GPU."""
+    text = engine.create_engine_inspector().get_engine_information(library.LayerInformationFormat.JSON)
+    layers: list[dict[str, Any]] = [layer for layer in json.loads(text)["Layers"] if isinstance(layer, dict)]
+    return layers

@@ -1,0 +1,133 @@
+"""A bundle with TensorRT engines, built by the real TensorRT-RTX on this machine without a GPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from fewstep.bundle import Bundle
+from fewstep.errors import FewstepError
+from fewstep.tensorrt.config import BuildConfig
+from fewstep.tensorrt.layers import Layer
+from fewstep.verification import verify_bundle
+from fewstep_export.components import Generator
+from fewstep_export.config import ExportConfig
+from fewstep_export.exporter import export_generator
+from fewstep_export.targets.tensorrt import write_engine
+from fewstep_export.tensorrt.audit import fallen_back
+
+pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
+
+
+@pytest.fixture(scope="session")
+def engine_bundle(tiny: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for ONNX Runtime and TensorRT; tests only read it."""
+    output = tmp_path_factory.mktemp("engine-bundles") / "tiny.fewstep"
+    return export_generator(tiny, ExportConfig("tiny", output, ("ort", "tensorrt"), ("fp32", "fp16", "int8")))
+
+
+def test_engines_are_in_the_bundle_with_how_they_were_made(engine_bundle: Path) -> None:
+    bundle = Bundle.open(engine_bundle)
+    bundle.verify()
+    assert [v.name for v in bundle.manifest.variants] == [
+        "fp32",
+        "fp32-ort",
+        "fp16",
+        "tensorrt-fp16",
+        "tensorrt-int8",
+    ]
+    for name in ("tensorrt-fp16", "tensorrt-int8"):
+        variant = bundle.manifest.variant(name)
+        assert (variant.engine, variant.format) == ("tensorrt", "engine")
+        assert variant.engines.keys() == variant.components.keys() == {"text_encoder", "denoiser", "decoder"}
+        for record in variant.engines.values():
+            assert (record.library, record.max_batch, record.flags) == ("tensorrt_rtx", 2, ())
+            assert record.version[0].isdigit() and record.seconds > 0
+        assert all(bundle.manifest.bytes_of(c) > 10_000 for c in variant.components.values())
+        psnr = variant.verification["pictures_emulated"].psnr
+        assert psnr is not None and psnr > (35 if name == "tensorrt-fp16" else 12)
+
+
+def test_verify_says_that_nothing_here_runs_them(engine_bundle: Path) -> None:
+    findings = [f for f in verify_bundle(Bundle.open(engine_bundle)) if f.variant.startswith("tensorrt")]
+    assert len(findings) == 6
+    assert all(f.ok and f.error is None and "nothing here runs tensorrt" in f.note for f in findings)
+
+
+def test_the_command_takes_the_options_of_engines(tmp_path: Path) -> None:
+    config = ExportConfig(
+        "tiny",
+        tmp_path,
+        ("tensorrt",),
+        ("fp16",),
+        engines=BuildConfig(4, ("8.6", "8.9"), workspace=1 << 28),
+    )
+    assert (
+        "--max-batch 4 --compute-capability 8.6 --compute-capability 8.9 --workspace 268435456"
+        in config.command()
+    )
+    assert config.options()["compute_capabilities"] == ["8.6", "8.9"]
+
+
+def test_int8_needs_the_target_and_the_target_a_precision(tmp_path: Path) -> None:
+    with pytest.raises(FewstepError, match="expected --target tensorrt for int8, found ort"):
+        ExportConfig("tiny", tmp_path, ("ort",), ("int8",))
+    with pytest.raises(FewstepError, match="expected fp16 or int8 for the target tensorrt, found fp32"):
+        ExportConfig("tiny", tmp_path, ("tensorrt",), ("fp32",))
+
+
+def unknown_operator() -> onnx.ModelProto:
+    """A graph with a node that no TensorRT knows."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT16, ["batch", 4]) for name in "xy")
+    node = helper.make_node("Det", ["x"], ["y"], "blocks.3/determinant")
+    graph = helper.make_graph([node], "g", [x], [y])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_what_the_parser_refuses_is_told_with_node_and_scope(tmp_path: Path) -> None:
+    with pytest.raises(FewstepError, match=r"Det of node 'blocks.3/determinant' in scope 'blocks.3'"):
+        write_engine(unknown_operator(), "denoiser", tmp_path / "x.engine", BuildConfig())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_that_fell_back_is_found(engine_bundle: Path) -> None:
+    model = onnx.load(engine_bundle / "ort/fp16/decoder.onnx")
+    node = next(n.name for n in model.graph.node if n.op_type == "Conv")
+    right = Layer("CONVOLUTION", (node,), ("HALF",))
+    assert list(fallen_back(model, [right])) == []
+    assert list(fallen_back(model, [right, Layer("CONVOLUTION", (node,), ("FLOAT",))])) == [node]
+    with pytest.raises(FewstepError, match="expected layers with the names of their nodes"):
+        list(fallen_back(model, [Layer("CONVOLUTION", ("other",), ("FLOAT",))]))
+
+
+@pytest.mark.parametrize(
+    ("config", "part"),
+    [
+        (
+            BuildConfig(compute_capabilities=("9.0",)),
+            r"expected one of the compute capabilities .*8\.6.*found 9\.0",
+        ),
+        (BuildConfig(version_compatible=True), "cannot build it: .*libnvinfer_lean"),
+    ],
+)
+def test_what_cannot_be_built_is_told(
+    engine_bundle: Path, tmp_path: Path, config: BuildConfig, part: str
+) -> None:
+    model = onnx.load(engine_bundle / "ort/fp16/decoder.onnx")
+    with pytest.raises(FewstepError, match=part):
+        write_engine(model, "decoder", tmp_path / "x.engine", config)
+
+
+def test_without_the_library_the_message_says_how_to_get_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['tensorrt'] = sys.modules['tensorrt_rtx'] = None\n"
+        "from fewstep.tensorrt.library import load_library\n"
+        "try: load_library()\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("FewstepError expected tensorrt or tensorrt_rtx")
+    assert "JetPack" in done.stdout

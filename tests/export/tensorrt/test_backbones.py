@@ -1,0 +1,51 @@
+"""Engines of every denoiser that the project knows, in FP16 and INT8, with nothing fallen back to FP32."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_backbones import TINY
+
+from fewstep.network import Feeds
+from fewstep.tensorrt.config import BuildConfig
+from fewstep_export.components import Component
+from fewstep_export.onnx_export import export_component
+from fewstep_export.targets.ort import to_fp16
+from fewstep_export.targets.tensorrt import write_engine
+from fewstep_export.tensorrt.qdq import activation_ranges, quantized
+from fewstep_models.backbones import BackboneConfig
+
+pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
+INPUTS = ("latents", "timestep", "text_states", "text_mask")
+
+
+def _feeds(config: BackboneConfig) -> Feeds:
+    rng = np.random.default_rng(0)
+    latents = rng.standard_normal((2, config.latent_channels, config.size, config.size))
+    states = rng.standard_normal((2, 5, config.text_dim))
+    arrays = (latents, np.array([10.0, 900.0]), states, np.ones((2, 5)))
+    return {name: array.astype(np.float32) for name, array in zip(INPUTS, arrays, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY[1], *(pytest.param(config, marks=pytest.mark.slow) for config in (TINY[0], *TINY[2:]))],
+    ids=lambda config: config.type,
+)
+def test_an_engine_is_built(config: BackboneConfig, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = config.build().eval()
+    for weight in module.parameters():  # layers that start at zero would have no range
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.1)
+    feeds = _feeds(config)
+    graph = export_component(Component("denoiser", module, INPUTS, ("velocity",)), feeds).model
+    half = to_fp16(graph)
+    write_engine(half, "denoiser", tmp_path / "fp16.engine", BuildConfig())
+    write_engine(
+        quantized(half, activation_ranges(graph, [feeds])),
+        "denoiser",
+        tmp_path / "int8.engine",
+        BuildConfig(),
+    )
