@@ -12,10 +12,13 @@ from fewstep.bench.config import BenchConfig
 from fewstep.bench.html import page
 from fewstep.bench.runner import Benchmark, bench
 from fewstep.bench.table import latency_table, resource_table
+from fewstep.devices.ssh import Remote
 
 
-def run(config: BenchConfig, json_file: str | None, html_file: Path | None) -> None:
-    """Measures, prints tables to standard error, and writes JSON ("-": standard output) and HTML where asked.
+def run(
+    config: BenchConfig, json_file: str | None, html_file: Path | None, remote: Remote | None = None
+) -> None:
+    """Measures here or on a board, prints tables to standard error, and writes JSON ("-": standard output) and HTML where asked.
 
     Raises:
         FewstepError: the configuration does not fit the bundle.
@@ -25,7 +28,7 @@ def run(config: BenchConfig, json_file: str | None, html_file: Path | None) -> N
     for file in [*files, *([html_file] if html_file else [])]:
         atomic.require_writable(file)
     console = Console(stderr=True)
-    benchmark = _measure(config, console)
+    benchmark = _measure(config, console) if remote is None else _measure_on(remote, config, console)
     console.print(latency_table(benchmark.report), resource_table(benchmark.report))
     text = json.dumps(benchmark.report.to_dict(), indent=2, ensure_ascii=False) + "\n"
     if html_file:
@@ -44,3 +47,15 @@ def _measure(config: BenchConfig, console: Console) -> Benchmark:
             progress.update(bar, description=what, total=total, advance=1)
 
         return bench(config, on_call)
+
+
+def _measure_on(remote: Remote, config: BenchConfig, console: Console) -> Benchmark:
+    from fewstep.devices.remote_bench import bench_on
+
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("connecting", total=None)
+
+        def on_stage(what: str, done: int, total: int) -> None:
+            progress.update(bar, description=what, completed=done, total=total or None)
+
+        return Benchmark(bench_on(remote, config, on_stage), {})

@@ -58,9 +58,9 @@ class BenchConfig:
                 f"expected different variants, found {', '.join(self.variants)}; give each of them once"
             )
 
-    def command(self) -> str:
-        """The command line that asks for this benchmark; of the bundle's path only the name is told."""
-        options = {
+    def options(self) -> list[str]:
+        """The options that ask for this benchmark."""
+        chosen = {
             "--threads": self.threads,
             "--runs": self.runs,
             "--warmup": self.warmup,
@@ -69,8 +69,13 @@ class BenchConfig:
             "--guidance": self.guidance,
             "--seed": self.seed,
         }
-        words = [f"--variant {name}" for name in self.variants]
+        words = [word for name in self.variants for word in ("--variant", name)]
         if self.compare:
-            words = [f"--compare-precisions {','.join(self.variants)}"]
-        words += [f"{option} {value}" for option, value in options.items() if value is not None]
-        return " ".join(["fewstep bench", self.bundle.resolve().name, *words])
+            words = ["--compare-precisions", ",".join(self.variants)]
+        return words + [
+            word for name, value in chosen.items() if value is not None for word in (name, str(value))
+        ]
+
+    def command(self) -> str:
+        """The command line that asks for this benchmark; of the bundle's path only the name is told."""
+        return " ".join(["fewstep bench", self.bundle.resolve().name, *self.options()])

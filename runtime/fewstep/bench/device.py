@@ -5,12 +5,15 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from fewstep.devices.jetson import power_settings
+
 _CPUINFO = Path("/proc/cpuinfo")
+_MODEL = Path("/proc/device-tree/model")
 _PACKAGES = ("fewstep", "numpy", "onnxruntime", "tokenizers", "pillow")
 
 
@@ -19,7 +22,7 @@ class Device:
     """Processor, its cores (physical and as the system counts them), system, versions, and how busy it was.
 
     `busy` is the mean number of running processes in the minute before (the load average), None where unknown;
-    `date` is in UTC.
+    `date` is in UTC. `board` is what a single-board computer tells: its model, power mode, clocks, throttling.
     """
 
     processor: str
@@ -31,6 +34,7 @@ class Device:
     packages: Mapping[str, str]
     busy: float | None
     date: str
+    board: Mapping[str, str] = field(default_factory=dict)
 
 
 def this_device() -> Device:
@@ -45,6 +49,7 @@ def this_device() -> Device:
         packages={name: _version(name) for name in _PACKAGES},
         busy=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
+        board={**_board_model(), **power_settings(), **_throttling()},
     )
 
 
@@ -63,6 +68,23 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _board_model() -> dict[str, str]:
+    """The model that the firmware of a board states."""
+    if not _MODEL.exists():
+        return {}
+    return {"model": _MODEL.read_text(errors="replace").strip("\0\n ")}
+
+
+def _throttling() -> dict[str, str]:
+    """Whether a Raspberry Pi was slowed down since it was started: bits of vcgencmd, 0x0 for never."""
+    try:
+        done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, check=False)
+    except OSError:
+        return {}
+    found = re.search(r"throttled=(\S+)", done.stdout)
+    return {"throttled": found.group(1)} if found else {}
 
 
 def _processor() -> str:

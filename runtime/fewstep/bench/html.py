@@ -108,6 +108,7 @@ def _facts(report: Report) -> str:
         "python": device.python,
         "packages": ", ".join(f"{name} {version}" for name, version in device.packages.items()),
         "memory by": report.variants[0].cold.peak_memory.method,
+        **device.board,
         "date": device.date,
         "command": report.command,
     }

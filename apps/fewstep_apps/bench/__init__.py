@@ -1,0 +1,1 @@
+"""`fewstep bench --device web`: any phone in the room as a device."""
