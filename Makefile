@@ -4,13 +4,14 @@ PYTHON := $(or $(shell command -v python3.11),$(shell command -v python3))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BUNDLE := out/emoji-128.fewstep
+SITE := apps/fewstep_apps/web/site
 # OpenMP threads that spin while they wait slow torch down tenfold on a shared machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 THINGS := "red heart" pizza rocket "cat face" automobile "tropical fish" mushroom guitar \
 	snowman "wrapped gift" crown "hot beverage" dragon strawberry robot sunflower
 STYLES := 3d flat
 
-.PHONY: help demo test test-slow test-mac check format clean
+.PHONY: help apps demo test test-slow test-mac test-gpu check format clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -23,9 +24,18 @@ demo: $(INSTALLED)
 	$(BIN)/fewstep generate $(BUNDLE) "$$@" --sheet --columns 8 --output out/sheet.png
 	$(BIN)/fewstep bench $(BUNDLE) --json out/bench.json --html out/bench.html
 
+## make apps        build the web app with npm, so that `fewstep package` has it (a wheel has it already)
+apps: $(SITE)/index.html
+
+$(SITE)/index.html: $(shell find apps/web/src apps/web/public -type f) $(wildcard apps/web/*.json apps/web/*.ts apps/web/*.html)
+	npm --prefix apps/web ci --no-audit --no-fund
+	npm --prefix apps/web run build
+
 ## make test        lint, types, import contracts, then the fast tests (those of the data need Node's npm, see tools/install.sh)
 test: check
 	tools/install.sh
+	$(MAKE) apps
+	npm --prefix apps/web test
 	$(BIN)/python -m pytest -m "not slow"
 
 ## make test-slow   the tests that take long or need the network (real data)
@@ -38,6 +48,10 @@ test-slow: $(INSTALLED)
 ## make test-mac    Core ML packages on Core ML itself; for macOS, and not yet run on one
 test-mac: $(INSTALLED)
 	$(BIN)/python -m pytest tests/mac tests/runtime/engines/test_coreml.py
+
+## make test-gpu    TensorRT engines on an NVIDIA GPU; skips with the reason where there is none that it supports
+test-gpu: $(INSTALLED)
+	$(BIN)/python -m pytest tests/gpu -rs
 
 ## make check       ruff, mypy --strict and import-linter alone
 check: $(INSTALLED)
@@ -60,5 +74,5 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
-	$(BIN)/python -m pip install --quiet -e ".[export,coreml,diffusers,train,evaluate,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e ".[export,coreml,tensorrt,diffusers,train,evaluate,apps,dev]" -c constraints.txt
 	touch $@

@@ -42,7 +42,8 @@ RESULTS = Path(__file__).parent / "results"
 SIDES = {"cpu": (16, 24, 32, 48, 64, 96, 128), "cuda": (16, 24, 32, 48, 64, 96, 128, 192, 256)}
 WIDTH, DEPTH, TEXT_TOKENS, FITTED = 256, 2, 32, 1024
 SCORES_LIMIT = {"cpu": 2e9, "cuda": 4e9}  # bytes of one tensor of scores; larger ones are not tried
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h
+MMAP_MAX = 65536  # its default
 SOFTMAX, MATERIALISED = "DiT, softmax", "DiT, softmax, scores in memory"
 
 
@@ -147,15 +148,16 @@ def peak_bytes(module: nn.Module, values: tuple[Tensor, ...], device: str) -> in
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
     libc = ctypes.CDLL("libc.so.6")  # Linux with glibc
+    libc.mallopt(M_MMAP_MAX, MMAP_MAX)
     libc.mallopt(M_MMAP_THRESHOLD, 1 << 16)  # every tensor its own pages, given back when it dies
     libc.malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # sets VmHWM back to VmRSS
     before = resident("VmRSS")
     module(*values)
     peak = max(resident("VmHWM") - before, 0)
-    libc.mallopt(
-        M_MMAP_THRESHOLD, 1 << 25
-    )  # the default's upper limit: memory is used again, as in any long run
+    # For the time that follows a tensor's memory is used again, as by a runtime with an arena: no page is cleared twice.
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
     return peak
 
 

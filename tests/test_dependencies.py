@@ -19,8 +19,9 @@ def _name(requirement: str) -> str:
 
 BASE = {_name(requirement) for requirement in PROJECT["dependencies"]}
 EXTRAS = {extra: {_name(r) for r in names} for extra, names in PROJECT["optional-dependencies"].items()}
-# diffusers and transformers import the first two where a file needs them, coremltools the others for palettes.
-INDIRECT = {"peft", "sentencepiece", "kmeans1d", "scikit-learn"}
+# diffusers and transformers import the first two where a file needs them, coremltools the next for palettes; the last is one of two
+# libraries that fewstep.tensorrt.library imports by name.
+INDIRECT = {"peft", "sentencepiece", "kmeans1d", "scikit-learn", "tensorrt-rtx-cu13"}
 ENGINES = {"coremltools"}  # an engine that is no base dependency is imported when it is opened
 USED = set().union(*(names for extra, names in EXTRAS.items() if extra != "dev"))
 

@@ -7,10 +7,13 @@ from typing import Annotated, cast
 
 import typer
 
+from fewstep_export.device_check.cli import check
+
 
 def register(app: typer.Typer) -> None:
-    """Adds the command to the application."""
+    """Adds the commands to the application."""
     app.command()(export)
+    app.command()(check)
 
 
 def export(
@@ -23,10 +26,12 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Bundle to write; NAME.fewstep if not given.")
     ] = None,
-    target: Annotated[list[str], typer.Option(help="Engine to build for: ort, coreml.")] = ["ort"],  # noqa: B006 - typer copies it
+    target: Annotated[list[str], typer.Option(help="Engine to build for: ort, coreml, tensorrt.")] = ["ort"],  # noqa: B006 - typer copies it
     precision: Annotated[
         list[str],
-        typer.Option(help="fp32 or fp16; for coreml also w8, w4, palette6, palette4, palette-mixed."),
+        typer.Option(
+            help="fp32 or fp16; for coreml also w8, w4, palette6, palette4, palette-mixed; for tensorrt int8."
+        ),
     ] = ["fp32", "fp16"],  # noqa: B006
     min_target: Annotated[
         str, typer.Option(help="Oldest system for a Core ML package: iOS17 or iOS18.")
@@ -66,12 +71,29 @@ def export(
         bool,
         typer.Option("--force-memory", help="Begin although the forecast exceeds this machine's memory."),
     ] = False,
+    max_batch: Annotated[int, typer.Option(help="Largest batch of a TensorRT engine.")] = 2,
+    compute_capability: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="GPU to build a TensorRT-RTX engine for, like 8.6; may be repeated.", show_default=False
+        ),
+    ] = None,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="TensorRT engines that later releases load too.")
+    ] = False,
+    strip_weights: Annotated[
+        bool, typer.Option("--strip-weights", help="TensorRT engines without weights.")
+    ] = False,
+    workspace: Annotated[
+        int | None, typer.Option(help="Bytes of scratch memory for TensorRT.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle; every graph is compared with torch before it is written."""
     from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
 
+    from fewstep.tensorrt.config import BuildConfig
     from fewstep_export.config import ExportConfig, Lora, MinimumTarget, Precision, Target
     from fewstep_export.large.config import Large
     from fewstep_export.loop_forms.config import LoopForms
@@ -91,6 +113,9 @@ def export(
         LoopForms(hoist, fuse_step, unroll),
         Large(large_from, force_memory),
         min_target=cast("MinimumTarget", min_target),
+        engines=BuildConfig(
+            max_batch, tuple(compute_capability or ()), version_compatible, strip_weights, workspace
+        ),
     )
     columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -9,13 +9,14 @@ from typing import Literal, get_args
 from fewstep.errors import FewstepError
 from fewstep.samplers import SAMPLERS
 from fewstep.samplers.diffusers import BUILDERS
+from fewstep.tensorrt.config import BuildConfig
 from fewstep_export.large.config import Large
 from fewstep_export.loop_forms.config import LoopForms
 
-Target = Literal["ort", "coreml"]
-Precision = Literal["fp32", "fp16", "w8", "w4", "palette6", "palette4", "palette-mixed"]
+Target = Literal["ort", "coreml", "tensorrt"]
+Precision = Literal["fp32", "fp16", "int8", "w8", "w4", "palette6", "palette4", "palette-mixed"]
 FLOATS: tuple[Precision, ...] = ("fp32", "fp16")
-"""What every target has; the others are weights of Core ML packages in so many bits."""
+"""What ONNX Runtime and Core ML have; int8 is of TensorRT, the others are weights of Core ML packages in so many bits."""
 MinimumTarget = Literal["iOS17", "iOS18"]
 
 
@@ -69,6 +70,7 @@ class ExportConfig:
         size: side of the pictures in pixels, for diffusers pipelines; None takes the checkpoint's.
         loop: further variants with more of the loop inside their graphs.
         large: when a diffusers folder is exported one component at a time.
+        engines: how engines of TensorRT are built.
     """
 
     source: str
@@ -85,6 +87,7 @@ class ExportConfig:
     loras: tuple[Lora, ...] = ()
     loop: LoopForms = field(default_factory=LoopForms)
     large: Large = field(default_factory=Large)
+    engines: BuildConfig = field(default_factory=BuildConfig, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what no bundle can have."""
@@ -102,7 +105,16 @@ class ExportConfig:
             )
 
     def _check_compressed(self) -> None:
-        compressed = [precision for precision in self.precisions if precision not in FLOATS]
+        if "int8" in self.precisions and "tensorrt" not in self.targets:
+            raise FewstepError(
+                f"expected --target tensorrt for int8, found {', '.join(self.targets)}; add the target, or make an int8 build "
+                "for ONNX Runtime of the bundle with `fewstep quantize`"
+            )
+        if "tensorrt" in self.targets and not {"fp16", "int8"} & set(self.precisions):
+            raise FewstepError(
+                f"expected fp16 or int8 for the target tensorrt, found {', '.join(self.precisions)}; add a --precision"
+            )
+        compressed = [precision for precision in self.precisions if precision not in (*FLOATS, "int8")]
         if compressed and "coreml" not in self.targets:
             raise FewstepError(
                 f"expected --target coreml for {', '.join(compressed)}, found {', '.join(self.targets)}; add the target"
@@ -139,6 +151,7 @@ class ExportConfig:
             "loras": [f"{lora.path.name}:{lora.scale:g}" for lora in self.loras],
             **self.loop.options(),
             **self.large.options(),
+            **(self.engines.options() if "tensorrt" in self.targets else {}),
         }
 
     def command(self) -> str:
@@ -152,7 +165,8 @@ class ExportConfig:
         parts += ["--compare"] if self.compare else []
         parts += [f"--config {self.configurations.resolve().name}"] if self.configurations else []
         parts += [f"--lora {lora.path.name}:{lora.scale:g}" for lora in self.loras]
-        return " ".join([*parts, *self.loop.flags(), *self.large.flags(), "-o", self.output.name])
+        engines = self.engines.words() if "tensorrt" in self.targets else []
+        return " ".join([*parts, *self.loop.flags(), *self.large.flags(), *engines, "-o", self.output.name])
 
 
 def _known(what: str, given: tuple[str, ...], allowed: tuple[str, ...]) -> None:

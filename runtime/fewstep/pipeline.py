@@ -17,10 +17,12 @@ from fewstep.network import Network
 from fewstep.step_table import StepTable
 from fewstep.text_to_image import Drawing, OnStep, TextToImage
 from fewstep.tokenizer import Tokenizer
-from fewstep.variant import Component, Variant
+from fewstep.variant import Variant
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from fewstep.engines.coreml import ComputeUnits
 
 
 @dataclass
@@ -46,6 +48,8 @@ class Pipeline:
         threads: threads inside one operator; None leaves it to the engine.
         guidance_mode: "batched" evaluates both branches of guidance in one call, "sequential" in two; graphs with guidance inside
             are batched alone.
+        units: where Core ML may run its packages: "ALL", "CPU_AND_NE", "CPU_AND_GPU" or "CPU_ONLY".
+        cache: folder of this machine where Core ML's compiled programs are kept; None compiles them at each start.
 
     Raises:
         FewstepError: a file of the variant is missing, changed or broken, or a setting is out of range.
@@ -57,6 +61,8 @@ class Pipeline:
         variant: str | None = None,
         threads: int | None = None,
         guidance_mode: GuidanceMode = "batched",
+        units: "ComputeUnits" = "ALL",
+        cache: Path | None = None,
     ) -> None:
         if guidance_mode not in get_args(GuidanceMode):
             raise FewstepError(
@@ -69,7 +75,7 @@ class Pipeline:
         self.timings = Timings()
         """The timings of the last generation."""
         self._engines = {
-            name: load_engine(self.variant, self.bundle.graph(component), component, threads)
+            name: load_engine(self.variant, self.bundle.graph(component), name, threads, units, cache)
             for name, component in self.variant.components.items()
         }
         self.model = TextToImage(
@@ -188,19 +194,31 @@ class Pipeline:
         return table
 
 
-def load_engine(variant: Variant, path: Path, component: Component, threads: int | None = None) -> Engine:
-    """The engine that a variant asks for, with one of its graphs loaded.
+def load_engine(
+    variant: Variant,
+    path: Path,
+    name: str,
+    threads: int | None = None,
+    units: "ComputeUnits" = "ALL",
+    cache: Path | None = None,
+) -> Engine:
+    """The engine that a variant asks for, with the graph of the component of that name loaded; `units` and `cache` are Core ML's.
 
     Raises:
         BundleError: this fewstep has no such engine, or the graph is broken.
     """
+    component = variant.components[name]
     if variant.engine == "coreml":
         from fewstep.engines.coreml import CoreMLEngine
 
-        return CoreMLEngine(path, component)
+        return CoreMLEngine(path, component, units, cache=cache)
+    if variant.engine == "tensorrt":
+        from fewstep.engines.tensorrt import TensorRTEngine
+
+        return TensorRTEngine(path, component, variant.engines[name])
     if variant.engine != "onnxruntime":
         raise BundleError(
-            f"expected the engine onnxruntime or coreml, found '{variant.engine}', in variant '{variant.name}'"
+            f"expected the engine onnxruntime, coreml or tensorrt, found '{variant.engine}', in variant '{variant.name}'"
         )
     from fewstep.engines.onnxruntime import OnnxRuntimeEngine
 

@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON and back, strictly: nothing missing, nothing unknown, every value of its declared type.
 
-A declared type may be bool, int, float, str, `object` (any JSON value), Literal, a union, tuple[T, ...], tuple[T, U],
-Mapping[str, T] or another such dataclass. An error names the place, like `manifest.latent.shape[0]`.
+A declared type may be bool, int, float, str, `object` (any JSON value), Literal, a union of these or of any one with None,
+tuple[T, ...], tuple[T, U], Mapping[str, T] or another such dataclass. An error names the place, like `manifest.latent.shape[0]`.
 """
 
 import json
@@ -113,6 +113,8 @@ def _union(kinds: tuple[Any, ...], value: object, where: str) -> Any:
     for kind in kinds:
         if (kind is types.NoneType and value is None) or (kind in _NAMES and _is(kind, value)):
             return value
+    if value is not None and (others := [k for k in kinds if k not in _NAMES and k is not types.NoneType]):
+        return _convert(others[0], value, where)
     expected = " or ".join(_NAMES.get(kind, "nothing (null)") for kind in kinds)
     raise BundleError(f"expected {expected}, found {_short(value)}, in {where}")
 

@@ -61,10 +61,34 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class EngineBuild:
+    """How an engine of TensorRT was made from an ONNX graph.
+
+    Args:
+        library: "tensorrt" or "tensorrt_rtx".
+        version: of it; without "version-compatible" no other loads the engine.
+        compute_capabilities: of the GPUs that were asked for; none means the library's own choice.
+        max_batch: the largest batch.
+        flags: "version-compatible", "weights-stripped".
+        source_sha256: of the graph.
+        seconds: that the build took.
+    """
+
+    library: str
+    version: str
+    compute_capabilities: tuple[str, ...]
+    max_batch: int
+    flags: tuple[str, ...]
+    source_sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Variant:
     """One build of all the components, for one engine at one precision, with as much of the loop in its graphs as `loop` says.
 
-    `gates` says what a build of lower precision is worth, by the variant that it was measured against.
+    `gates` says what a build of lower precision is worth, by the variant that it was measured against, and `engines` by component how
+    engines were made.
     """
 
     name: str
@@ -75,9 +99,15 @@ class Variant:
     verification: Mapping[str, Verification] = field(default_factory=dict)
     loop: Loop = field(default_factory=Loop)
     gates: Mapping[str, Gate] = field(default_factory=dict)
+    engines: Mapping[str, EngineBuild] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.loop.check_components(self.components)
+        if self.engine == "tensorrt" and self.engines.keys() != self.components.keys():
+            raise BundleError(
+                f"expected how each of {', '.join(self.components)} was made, found {', '.join(self.engines) or 'none'}, "
+                "in field 'engines'"
+            )
 
     @property
     def network(self) -> Component:

@@ -23,7 +23,7 @@ def fewstep(*arguments: object) -> "subprocess.CompletedProcess[str]":
         (["emoji-128", "--steps", "0"], "expected at least 1 step, found 0; choose a larger --steps"),
         (
             ["emoji-128", "--precision", "fp8"],
-            "expected each precision once, out of fp32, fp16, w8, w4, palette6, palette4, palette-mixed, found fp8",
+            "expected each precision once, out of fp32, fp16, int8, w8, w4, palette6, palette4, palette-mixed, found fp8",
         ),
     ],
 )

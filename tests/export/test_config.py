@@ -13,11 +13,11 @@ from fewstep_export.config import ExportConfig
         ({"steps": 0}, "expected at least 1 step, found 0; choose a larger --steps"),
         (
             {"precisions": ("fp8",)},
-            "expected each precision once, out of fp32, fp16, w8, w4, palette6, palette4, palette-mixed, found fp8",
+            "expected each precision once, out of fp32, fp16, int8, w8, w4, palette6, palette4, palette-mixed, found fp8",
         ),
         ({"precisions": ()}, "found none"),
         ({"precisions": ("fp16", "fp16")}, "found fp16, fp16"),
-        ({"targets": ("tpu",)}, "expected each target once, out of ort, coreml, found tpu"),
+        ({"targets": ("tpu",)}, "expected each target once, out of ort, coreml, tensorrt, found tpu"),
         ({"sampler": "magic"}, "expected each sampler once, out of flow-euler, flow-dpm.*, found magic"),
         ({"guidance": float("inf")}, "expected a finite guidance scale, found inf"),
     ],

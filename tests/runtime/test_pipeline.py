@@ -161,6 +161,7 @@ def test_settings_of_the_pipeline_are_checked(
         Pipeline(tiny_bundle).generate_array(["a", "b"], [1])
     resign(bundle_copy, lambda manifest: manifest["variants"][0].update(engine="abacus"))
     with pytest.raises(
-        BundleError, match="expected the engine onnxruntime or coreml, found 'abacus', in variant 'fp32'"
+        BundleError,
+        match="expected the engine onnxruntime, coreml or tensorrt, found 'abacus', in variant 'fp32'",
     ):
         Pipeline(bundle_copy)

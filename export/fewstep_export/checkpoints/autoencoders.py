@@ -79,19 +79,23 @@ class Autoencoder:
         """The picture of square latents."""
         return Image(side * self.factor, "RGB", "none")
 
-    def side(self, size: int | None, default: int, multiple: int = 1) -> int:
+    def side(self, size: int | None, default: int, multiple: int = 1, largest: int | None = None) -> int:
         """The side of the latents of a picture.
 
         Args:
             size: of the picture in pixels, or None for the default.
             default: side of the latents that the denoiser was trained for.
             multiple: what the side must be a multiple of.
+            largest: side of the latents for which the denoiser has positions, or None where any will do.
 
         Raises:
-            FewstepError: no latents give a picture of that size.
+            FewstepError: no latents give a picture of that size, or it is too large for the denoiser.
         """
-        if size is None:
-            return default
+        size = default * self.factor if size is None else size
+        if largest is not None and size > largest * self.factor:
+            raise FewstepError(
+                f"expected a size of at most {largest * self.factor}, for which the denoiser has positions, found {size}; change --size"
+            )
         if size < 1 or size % (self.factor * multiple):
             raise FewstepError(
                 f"expected a size that is a multiple of {self.factor * multiple}, found {size}; change --size"

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib
+import json
 import logging
 import re
 import warnings
@@ -15,7 +16,6 @@ import torch
 from torch import nn
 
 from fewstep.errors import FewstepError
-from fewstep.records import load_json
 from fewstep_export.checkpoints.weights import check_loaded, find_weights
 
 INDEX = "model_index.json"
@@ -214,7 +214,12 @@ def _object(path: Path) -> Mapping[str, Any]:
         raise FewstepError(
             f"expected the file {path.name}, found none, in {path.parent}; give the folder of a diffusers pipeline"
         )
-    value = load_json(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FewstepError(
+            f"expected JSON, found something else ({error}), in {path}; download the file again"
+        ) from None
     if not isinstance(value, dict):
         raise FewstepError(
             f"expected an object, found {type(value).__name__}, in {path}; download the file again"

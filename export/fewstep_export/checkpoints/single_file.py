@@ -17,6 +17,7 @@ from torch import nn
 from fewstep.errors import FewstepError
 from fewstep_export.checkpoints.folder import INDEX, Folder, as_user_error, quiet
 from fewstep_export.checkpoints.weights import refuse_pickle
+from fewstep_export.large.weights import WeightFiles
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def open_single_file(file: Path, configurations: Path | None) -> SingleFile:
     """Reads a file with a folder of configurations.
 
     Raises:
-        FewstepError: the file is a pickle file, there are no configurations, or diffusers cannot read the one with the other.
+        FewstepError: the file is a pickle file or damaged, there are no configurations, or diffusers cannot read the one with the other.
     """
     refuse_pickle(file)
     if configurations is None:
@@ -68,6 +69,7 @@ def open_single_file(file: Path, configurations: Path | None) -> SingleFile:
             f"expected --config with the configurations of the pipeline, found none, for {file.name}; a single file holds weights "
             f"alone, so give a folder with {INDEX} and the folders beside it, as diffusers' save_pretrained writes them"
         )
+    WeightFiles.read_heads([file])
     folder = Folder.open(configurations)
     pipeline = _load(file, folder)
     modules = {

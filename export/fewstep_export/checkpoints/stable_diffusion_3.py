@@ -62,7 +62,9 @@ def read(source: Source) -> Family:
     """
     folder, config = source.folder, source.folder.config("transformer")
     defaults, patch = Defaults("StableDiffusion3Pipeline"), int(config["patch_size"])
-    side = source.autoencoder.side(source.size, int(config["sample_size"]), patch)
+    side = source.autoencoder.side(
+        source.size, int(config["sample_size"]), patch, patch * int(config["pos_embed_max_size"])
+    )
     length, whole = defaults.integer("max_sequence_length"), folder.has("text_encoder_3")
     clips = [load_clip(folder, part) for part in ("text_encoder", "text_encoder_2")]
     t5 = load_t5(folder, "text_encoder_3") if whole else None

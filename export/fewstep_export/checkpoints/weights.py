@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from fewstep.errors import FewstepError
-from fewstep_export.large.weights import PICKLES
+from fewstep_export.large.weights import INDEX_SUFFIX, PICKLES, WeightFiles, shards
 
 COMPUTED = {"pos_embed.pos_embed"}
 """What old checkpoints hold and the module computes."""
@@ -38,7 +38,7 @@ def find_weights(folder: Path) -> Weights:
     """The safetensors files of a part; the plain ones, or else those of a variant.
 
     Raises:
-        FewstepError: there are only pickle files, or none at all.
+        FewstepError: there are only pickle files, or none at all, one is damaged, or a shard that the index names is missing.
     """
     if not folder.is_dir():
         raise FewstepError(
@@ -51,7 +51,11 @@ def find_weights(folder: Path) -> Weights:
             f"expected safetensors weights, found none, in {folder}; download the whole checkpoint"
         )
     variants = {_variant(name) for name in names}
-    return Weights(folder, None if None in variants else min(v for v in variants if v))
+    weights = Weights(folder, None if None in variants else min(v for v in variants if v))
+    WeightFiles.read_heads(weights.files)
+    for index in folder.glob(f"*{INDEX_SUFFIX}") if weights.variant is None else ():
+        shards(index)
+    return weights
 
 
 def refuse_pickles(folder: Path) -> None:

@@ -11,7 +11,7 @@ from fewstep.manifest import Verification
 from fewstep.network import Feeds
 from fewstep.records import to_json
 from fewstep_export.fixed_inputs import Case
-from fewstep_export.large.cases import load_cases
+from fewstep_export.large.cases import graph_cases
 from fewstep_export.large.session import run_graph
 from fewstep_export.parity import max_abs_error
 
@@ -30,7 +30,7 @@ def check_graph(graph: Path, cases: Path, tolerance: float, output: Path) -> Non
     Raises:
         FewstepError: an output differs by more, or torch's own output is zero or not finite.
     """
-    expected = load_cases(cases)
+    expected = graph_cases(cases, graph)
     found = run_graph(graph, [case.feeds for case in expected])
     outputs = [_check(graph, expected, found, name, tolerance) for name in expected[0].expected]
     worst = max(outputs, key=lambda verification: verification.max_abs_error / verification.output_scale)

@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from fewstep_export.large.cases import load_cases
+from fewstep_export.large.cases import graph_cases
 from fewstep_export.large.check import check_graph
 from fewstep_export.large.peaks import require_fp16_range
 from fewstep_export.large.writer import save
@@ -26,7 +26,7 @@ def write_half(graph: Path, cases: Path, output: Path) -> None:
     """
     half = ToFp16()(ir.load(graph)).model
     save(half, output / graph.name)
-    feeds = [case.feeds for case in load_cases(cases)]
+    feeds = [case.feeds for case in graph_cases(cases, graph)]
     require_fp16_range(graph, onnx.load(str(output / graph.name), load_external_data=False), feeds, output)
 
 

@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import onnx
@@ -12,7 +13,8 @@ from fewstep.network import Feeds
 from fewstep_export.activation_range import MASKED, Peak, half_tensors, require_headroom
 from fewstep_export.large.session import run_graph
 
-_LOWEST, _ZERO, _LARGEST = "peaks.lowest", "peaks.zero", ".peak"
+_LOWEST, _ZERO = "peaks.lowest", "peaks.zero"
+_MOST, _LEAST = ".most", ".least"
 
 
 def require_fp16_range(graph: Path, fp16: onnx.ModelProto, inputs: Sequence[Feeds], scratch: Path) -> Peak:
@@ -30,34 +32,66 @@ def require_fp16_range(graph: Path, fp16: onnx.ModelProto, inputs: Sequence[Feed
     model = onnx.load(str(graph), load_external_data=False)
     half = half_tensors(fp16)
     makers = {name: node.name for node in model.graph.node for name in node.output if name in half}
-    _measure(model, list(makers))
+    extremes = _extremes(graph, list(makers), inputs, scratch, masked=False)
+    touched = [name for name in makers if extremes[name + _LEAST] <= MASKED]
+    if touched:
+        extremes |= _extremes(graph, touched, inputs, scratch, masked=True)
+    peaks = [
+        Peak(name, node, max(extremes[name + _MOST], -extremes[name + _LEAST]))
+        for name, node in makers.items()
+    ]
+    return require_headroom(peaks, graph.stem)
+
+
+def _extremes(
+    graph: Path, names: Sequence[str], inputs: Sequence[Feeds], scratch: Path, masked: bool
+) -> dict[str, float]:
+    """NAME.most and NAME.least of tensors over all inputs; `masked`: what a mask has taken out counts as 0, which takes copies."""
+    model = onnx.load(str(graph), load_external_data=False)
+    _measure(model, set(names), masked)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         for data in graph.parent.glob(f"{graph.name}.data"):
             os.link(data, Path(folder) / data.name)  # where the model looks for its weights
         measured = Path(folder) / graph.name
         onnx.save(model, str(measured))
         found = run_graph(measured, inputs)
-    peaks = [Peak(name, node, max(float(f[name + _LARGEST]) for f in found)) for name, node in makers.items()]
-    return require_headroom(peaks, graph.stem)
+    ends: dict[str, Callable[[Iterator[float]], float]] = {_MOST: max, _LEAST: min}
+    return {
+        name + end: pick(float(values[name + end]) for values in found)
+        for name in names
+        for end, pick in ends.items()
+    }
 
 
-def _measure(model: onnx.ModelProto, names: Sequence[str]) -> None:
-    """Makes the largest absolute values of tensors the outputs of a graph; what a mask has taken out does not count."""
-    constants = ((_LOWEST, MASKED), (_ZERO, 0.0))
-    model.graph.initializer.extend(
-        helper.make_tensor(name, TensorProto.FLOAT, (), [value]) for name, value in constants
-    )
-    for name in names:
-        model.graph.node.extend(_nodes(name))
-    del model.graph.output[:]
-    model.graph.output.extend(
-        helper.make_tensor_value_info(name + _LARGEST, TensorProto.FLOAT, ()) for name in names
-    )
+def _measure(model: onnx.ModelProto, names: AbstractSet[str], masked: bool) -> None:
+    """Makes the extremes of tensors the outputs of a graph, each computed right behind its tensor, which can then go."""
+    if masked:
+        constants = ((_LOWEST, MASKED), (_ZERO, 0.0))
+        model.graph.initializer.extend(
+            helper.make_tensor(name, TensorProto.FLOAT, (), [value]) for name, value in constants
+        )
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        nodes.append(node)
+        for name in node.output:
+            if name in names:
+                nodes.extend(_nodes(name, masked))
+    outputs = [
+        helper.make_tensor_value_info(name + end, TensorProto.FLOAT, ())
+        for name in names
+        for end in (_MOST, _LEAST)
+    ]
+    model.graph.ClearField("node")
+    model.graph.node.extend(nodes)
+    model.graph.ClearField("output")
+    model.graph.output.extend(outputs)
 
 
-def _nodes(name: str) -> Iterator[onnx.NodeProto]:
-    counts, counted, size = (f"{name}.{step}" for step in ("counts", "counted", "size"))
-    yield helper.make_node("Greater", [name, _LOWEST], [counts])
-    yield helper.make_node("Where", [counts, name, _ZERO], [counted])
-    yield helper.make_node("Abs", [counted], [size])
-    yield helper.make_node("ReduceMax", [size], [name + _LARGEST], keepdims=0)
+def _nodes(name: str, masked: bool) -> Iterator[onnx.NodeProto]:
+    counted = name
+    if masked:
+        counts, counted = f"{name}.counts", f"{name}.counted"
+        yield helper.make_node("Greater", [name, _LOWEST], [counts])
+        yield helper.make_node("Where", [counts, name, _ZERO], [counted])
+    yield helper.make_node("ReduceMax", [counted], [name + _MOST], keepdims=0)
+    yield helper.make_node("ReduceMin", [counted], [name + _LEAST], keepdims=0)

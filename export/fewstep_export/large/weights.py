@@ -1,7 +1,7 @@
 """The weights of a network as they lie on disk: safetensors files, read tensor by tensor when somebody asks."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -105,7 +105,7 @@ def require(weights: Weights, expected: Mapping[str, Shape], what: str) -> None:
         )
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(path: Path) -> list[Path]:
     if path.is_dir():
         path = _in_folder(path)
     if path.suffix in PICKLES:
@@ -114,17 +114,27 @@ def _files(path: Path) -> Iterator[Path]:
         )
     if not path.is_file():
         raise FewstepError(f"expected weights at {path}, found no file; check the path")
-    if not path.name.endswith(INDEX_SUFFIX):
-        yield path
-        return
+    return shards(path) if path.name.endswith(INDEX_SUFFIX) else [path]
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index names.
+
+    Raises:
+        FewstepError: it is no index, or a file is missing.
+    """
     try:
-        shards = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (KeyError, ValueError, AttributeError) as error:
         raise FewstepError(
-            f"expected an index with 'weight_map', found something else ({error}), in {path}; fetch it again"
+            f"expected an index with 'weight_map', found something else ({error}), in {index}; fetch it again"
         ) from error
-    for shard in shards:
-        yield path.parent / shard
+    for name in names:
+        if not (index.parent / name).is_file():
+            raise FewstepError(
+                f"expected the file {name} that {index.name} names, found none, in {index.parent}; fetch the whole checkpoint"
+            )
+    return [index.parent / name for name in names]
 
 
 def _in_folder(folder: Path) -> Path:

@@ -22,6 +22,7 @@ FP32_CLASSES = frozenset(
         "HeadRMSNorm",
         "KernelLinearAttention",
         "LinearAttention",
+        "MultiscaleLinearAttention",
         "SSD",
         "TimeEmbedding",
         "TimestepEmbedder",

@@ -22,12 +22,16 @@ def lazy(
     """
     marks = np.broadcast_to(np.zeros((), dtype=np.int8), source.shape.numpy())  # a shape that costs no memory
     shape = action(marks).shape if dtype is None else marks.shape
-    return ir.LazyTensor(
-        lambda: ir.Tensor(np.ascontiguousarray(action(source.numpy())), name=name),
-        dtype=dtype or source.dtype,
-        shape=ir.Shape(shape),
-        name=name,
-    )
+
+    def compute() -> ir.TensorProtocol:
+        values = np.array(
+            action(source.numpy()), order="C"
+        )  # a copy, also where the action only turns a view
+        if isinstance(source, ir.ExternalTensor):
+            source.release()  # or the pages of its file stay in this process
+        return ir.Tensor(values, name=name)
+
+    return ir.LazyTensor(compute, dtype=dtype or source.dtype, shape=ir.Shape(shape), name=name)
 
 
 def converted(

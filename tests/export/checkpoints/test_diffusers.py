@@ -164,6 +164,12 @@ def test_what_cannot_be_exported_is_named(
     assert "\n" not in str(caught.value)
 
 
+def test_a_configuration_that_is_no_json_is_named(copy: Path) -> None:
+    (copy / "unet/config.json").write_text("{")
+    with pytest.raises(FewstepError, match=r"expected JSON, .*unet/config\.json; download the file again"):
+        load(copy)
+
+
 def test_an_unknown_transformer_is_named_with_the_known_ones(checkpoint: Folder, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(checkpoint("sd3"), tmp_path / "copy"))
     edit(folder / "model_index.json", transformer=["diffusers", "CogView4Transformer2DModel"])
@@ -176,8 +182,13 @@ def test_an_unknown_transformer_is_named_with_the_known_ones(checkpoint: Folder,
     [
         ("sd1", 33, "a multiple of 4, found 33"),
         ("dit", 32, "expected the size 16, the only one of a DiT, found 32"),
+        ("sd3", 64, "a size of at most 48, for which the denoiser has positions, found 64"),
+        ("lumina2", 1024, "a size of at most 512, .* found 1024"),
+        ("z_image", None, "a size of at most 128, .* found 1024"),
     ],
 )
-def test_a_size_without_latents_is_refused(name: str, size: int, message: str, checkpoint: Folder) -> None:
+def test_a_size_without_latents_is_refused(
+    name: str, size: int | None, message: str, checkpoint: Folder
+) -> None:
     with pytest.raises(FewstepError, match=message):
         load(checkpoint(name), size)

@@ -75,3 +75,15 @@ def test_a_missing_weight_is_named(file: Path, configurations: Path, tmp_path: P
 def test_options_of_pipelines_are_for_pipelines(tmp_path: Path) -> None:
     with pytest.raises(FewstepError, match="for diffusers pipelines alone"):
         load(tmp_path / "emoji-128", tmp_path)
+
+
+def test_a_weight_of_another_shape_and_a_damaged_file_are_named(
+    file: Path, configurations: Path, tmp_path: Path
+) -> None:
+    weights, name = load_file(file), "model.diffusion_model.middle_block.0.out_layers.3.weight"
+    save_file({**weights, name: weights[name][:5].contiguous()}, tmp_path / "dream.safetensors")
+    with pytest.raises(FewstepError, match=r"mid_block\.resnets\.0\.conv2\.weight.*in .*dream\.safetensors"):
+        load(tmp_path / "dream.safetensors", configurations)
+    (tmp_path / "half.safetensors").write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(FewstepError, match=r"expected a safetensors file, .*half\.safetensors"):
+        load(tmp_path / "half.safetensors", configurations)

@@ -94,3 +94,19 @@ def test_a_variant_is_taken_where_there_is_nothing_else(copy: Path) -> None:
     weights.unlink()
     assert find_weights(copy / "unet").variant == "fp16"
     assert next(Folder.open(copy).module("unet").parameters()).dtype == torch.float32
+
+
+def test_a_damaged_file_and_a_missing_shard_are_named(copy: Path) -> None:
+    weights = copy / "unet/diffusion_pytorch_model.safetensors"
+    index = weights.with_name("diffusion_pytorch_model.safetensors.index.json")
+    index.write_text('{"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}')
+    shutil.copy(weights, weights.with_name("part-1.safetensors"))
+    with pytest.raises(
+        FewstepError, match=r"the file part-2\.safetensors that .*index\.json names, found none"
+    ):
+        find_weights(copy / "unet")
+    weights.write_bytes(weights.read_bytes()[:-8])
+    with pytest.raises(
+        FewstepError, match=r"found a damaged one .*, at .*unet/diffusion_pytorch_model\.safe"
+    ):
+        Folder.open(copy).module("unet")

@@ -1,15 +1,18 @@
 """Peaks measured inside a graph are those of its tensors."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 from tests.export.large.conftest import Folder, Written
 
 from fewstep.errors import FewstepError
 from fewstep_export.activation_range import require_fp16_range as reference
 from fewstep_export.large import peaks
+from fewstep_export.large.child import in_child
 from fewstep_export.large.verify import Feeds
 from fewstep_export.targets.ort import to_fp16
 
@@ -31,3 +34,31 @@ def test_what_overflows_is_named(source: Folder, written: Written, feeds: Feeds,
         FewstepError, match=r"expected activations of at most 16376 for FP16, found .* of denoiser"
     ):
         peaks.require_fp16_range(written.path, half, [large], tmp_path)
+
+
+def test_scores_that_a_mask_took_out_do_not_count(tmp_path: Path) -> None:
+    graph, half = _chain(tmp_path, length=8, count=2)
+    masked = {"x": np.array([[1.0, -3.0, -np.inf, 2.0, 0.5, -1e31, 0.0, 1.5]], dtype=np.float32)}
+    assert peaks.require_fp16_range(graph, half, [masked], tmp_path).value == pytest.approx(3 * 0.9)
+
+
+def test_measured_tensors_are_not_kept(tmp_path: Path) -> None:
+    """Thirty tensors of 40 MB each: all of them together would be 1.2 GB."""
+    graph, half = _chain(tmp_path, length=10_000_000, count=30)
+    feeds = {"x": np.ones((1, 10_000_000), dtype=np.float32)}
+    done = in_child("measuring", peaks.require_fp16_range, graph, half, [feeds], tmp_path)
+    assert done.value.value == pytest.approx(0.9)
+    assert done.peak_bytes < 900_000_000
+
+
+def _chain(folder: Path, length: int, count: int) -> tuple[Path, onnx.ModelProto]:
+    """A graph on disk that multiplies by 0.9 so many times, and its FP16 form."""
+    names = ["x", *(f"x{i}" for i in range(1, count + 1))]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", length]) for name in names]
+    nodes = [helper.make_node("Mul", [a, "factor"], [b], name=f"to {b}") for a, b in pairwise(names)]
+    factor = helper.make_tensor("factor", TensorProto.FLOAT, (), [0.9])
+    graph = helper.make_graph(nodes, "chain", [values[0]], [values[-1]], [factor], value_info=values[1:-1])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    path = folder / "denoiser.onnx"
+    onnx.save(model, str(path))
+    return path, to_fp16(model)

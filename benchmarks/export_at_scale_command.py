@@ -1,0 +1,116 @@
+"""Time and memory of `fewstep export` on a pipeline with a full-size denoiser, beside what it forecast.
+
+    OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE python benchmarks/export_at_scale_command.py
+
+The denoiser has Stable Diffusion 1.5's or Sana 0.6 B's real configuration and random FP16 weights; the text encoder, the autoencoder, the
+tokenizer and the scheduler are those of the tests' tiny pipelines (tests/export/checkpoints/tiny_pipelines.py). The command says what it
+forecasts and what every stage took; this script reads that. Writes results/export_at_scale_command.json.
+"""
+
+import argparse
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from export_at_scale import CASES, Case, write_random
+
+from fewstep_export.large.child import in_child
+
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks/results/export_at_scale_command.json"
+FORECAST = re.compile(
+    r"(\w+): weights ([\d.]+) GB, peak memory about ([\d.]+) GB \(export ([\d.]+) GB, torch ([\d.]+) GB, check ([\d.]+) GB\)"
+)
+STAGE = re.compile(r"([\w-]+): ([\d.]+) s, peak memory ([\d.]+) GB")
+sys.path.insert(0, str(ROOT / "tests/export/checkpoints"))
+
+
+def build(case: Case, folder: Path) -> Path:
+    """A pipeline folder around the denoiser."""
+    import tiny_pipelines as tiny
+
+    if case.kind == "UNet2DConditionModel":
+        pipeline, part, encoder = tiny.stable_diffusion(folder), "unet", tiny.clip(case.text[1])
+    else:
+        pipeline, part, encoder = tiny.sana(folder), "transformer", tiny.gemma(case.text[1])
+    shutil.rmtree(pipeline / part)
+    encoder.save_pretrained(pipeline / "text_encoder")
+    if case.kind == "SanaTransformer2DModel":  # as many channels as the denoiser reads
+        config = {**tiny.dc_ae().config, "latent_channels": case.latents[0]}
+        type(tiny.dc_ae()).from_config(config).save_pretrained(pipeline / "vae")
+    in_child("writing random weights", write_random, case, pipeline / part)
+    return pipeline
+
+
+def measure(case: Case, folder: Path, precision: str) -> dict[str, Any]:
+    """One export by the command."""
+    source, output = folder / "checkpoint", folder / f"{precision}.fewstep"
+    precisions = ["--precision", precision] if precision == "fp32" else []
+    command = ["-m", "fewstep.cli", "export", str(source), *precisions, "--steps", "2", "-o", str(output)]
+    begin = perf_counter()
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    seconds = perf_counter() - begin
+    shutil.rmtree(output, ignore_errors=True)
+    if done.returncode:
+        return {"case": case.name, "precisions": precision, "failed": done.stderr.strip().splitlines()[-1:]}
+    names = ("weights", "peak", "export", "torch", "check")
+    forecasts = {
+        name: dict(zip(names, map(float, numbers), strict=True))
+        for name, *numbers in FORECAST.findall(done.stderr)
+    }
+    stages = {
+        name: {"seconds": float(time), "peak_gb": float(peak)}
+        for name, time, peak in STAGE.findall(done.stderr)
+    }
+    peak = max(stage["peak_gb"] for stage in stages.values())
+    return {
+        "case": case.name,
+        "precisions": precision,
+        "seconds": round(seconds, 1),
+        "peak_gb": peak,
+        "forecast_gb": max(found["peak"] for found in forecasts.values()),
+        "peak_over_weights": round(peak / forecasts["denoiser"]["weights"], 2),
+        "forecasts_gb": forecasts,
+        "stages": stages,
+    }
+
+
+def main() -> None:
+    """Measures every case and writes the file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--case", choices=[case.name for case in CASES], action="append")
+    parser.add_argument("--precisions", choices=("fp32", "both"), action="append")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    options = parser.parse_args()
+    facts = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in ("torch", "diffusers", "onnx", "onnxruntime")},
+    }
+    rows: list[dict[str, Any]] = []
+    for case in CASES:
+        if options.case and case.name not in options.case:
+            continue
+        with tempfile.TemporaryDirectory(prefix="fewstep-scale-") as folder:
+            build(case, Path(folder))
+            for precision in options.precisions or ("fp32", "both"):
+                rows.append(measure(case, Path(folder), precision))
+                print(json.dumps(rows[-1]), file=sys.stderr)
+        options.out.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Puts the results of export_at_scale.py and export_at_scale_command.py into docs/export-at-scale.md.
+
+python benchmarks/export_at_scale_page.py
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/export-at-scale.md"
+RESULTS = {
+    name: ROOT / f"benchmarks/results/{name}.json" for name in ("export_at_scale", "export_at_scale_command")
+}
+Rows = Sequence[Mapping[str, Any]]
+
+
+def sides(rows: Rows) -> str:
+    """Our side beside that of optimum-onnx, as a table in Markdown."""
+    lines = [
+        "| network | weights, FP32 | tool | wall time | of which export | peak memory | over the weights | forecast | error / scale |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    ours = [row for row in rows if row["tool"] == "fewstep"]
+    peers = {row["case"]: row for row in rows if row["tool"] == "optimum-onnx"}
+    for row in ours:
+        weights, peer = row["weight_bytes"], peers[row["case"]]
+        error = row["max_abs_error"] / row["output_scale"]
+        lines += [
+            f"| {row['case']} | {weights / 1e9:.2f} GB {_side(row, weights)} | {row['forecast_bytes'] / 1e9:.2f} GB | {error:.1e} |",
+            f"| | {_side(peer, weights)} | | |",
+            f"| | | ratio | {_ratio(row, peer, 'seconds')} | {_ratio(row, peer, 'export_seconds')} | {_ratio(row, peer, 'peak_bytes')} | | | |",
+        ]
+    return "\n".join(lines)
+
+
+def _side(row: Mapping[str, Any], weights: int) -> str:
+    peak = row["peak_bytes"]
+    return (
+        f"| {row['tool']} | {row['seconds']:.0f} s | {row['export_seconds']:.0f} s | {peak / 1e9:.2f} GB "
+        f"| {peak / weights:.2f} x"
+    )
+
+
+def _ratio(row: Mapping[str, Any], peer: Mapping[str, Any], key: str) -> str:
+    return f"{row[key] / peer[key]:.2f}"
+
+
+def command(rows: Rows) -> str:
+    """What the command forecast and took for the denoiser, as a table in Markdown."""
+    lines = [
+        "| network | precisions | wall time | peak memory | over the weights | forecast | torch | export | check | FP16 export | FP16 check |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        stages = [
+            row["stages"].get(f"denoiser-{name}")
+            for name in ("torch", "fp32", "fp32-check", "fp16", "fp16-check")
+        ]
+        cells = [f"{stage['seconds']:.0f} s, {stage['peak_gb']:.2f} GB" if stage else "" for stage in stages]
+        precisions = "FP32" if row["precisions"] == "fp32" else "FP32 and FP16"
+        lines.append(
+            f"| {row['case']} | {precisions} | {row['seconds']:.0f} s | {row['peak_gb']:.2f} GB | {row['peak_over_weights']:.2f} x "
+            f"| {row['forecast_gb']:.2f} GB | {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)
+
+
+TABLES = {"export_at_scale": sides, "export_at_scale_command": command}
+
+
+def page_with(text: str, name: str, rows: Rows) -> str:
+    """The page with another table of that name."""
+    begin, end = f"<!-- begin of the table by benchmarks/{name}.py -->", f"<!-- end of {name} -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{TABLES[name](rows)}\n{end}{after}"
+
+
+def main() -> None:
+    """Writes the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, path in RESULTS.items():
+        text = page_with(text, name, json.loads(path.read_text(encoding="utf-8"))["rows"])
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

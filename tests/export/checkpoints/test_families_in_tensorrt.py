@@ -1,0 +1,28 @@
+"""Tiny pipelines of the large families as TensorRT engines; the export itself compares the pictures and audits the layers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fewstep.bundle import Bundle
+from fewstep_export.config import ExportConfig
+from fewstep_export.exporter import export
+
+pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sd1", "sdxl", "sana", "sd3"])
+def test_engines_are_built_of_every_component(
+    name: str, checkpoint: Callable[[str], Path], tiny_pipelines: ModuleType, tmp_path: Path
+) -> None:
+    case = tiny_pipelines.CASES[name]
+    config = ExportConfig(
+        str(checkpoint(name)), tmp_path / "tiny.fewstep", ("tensorrt",), ("fp16", "int8"), case.steps, size=case.size
+    )  # fmt: skip
+    manifest = Bundle.open(export(config)).manifest
+    assert [v.name for v in manifest.variants] == ["tensorrt-fp16", "tensorrt-int8"]
+    for variant in manifest.variants:
+        assert variant.engines.keys() == variant.components.keys()
