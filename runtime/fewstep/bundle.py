@@ -1,32 +1,47 @@
 """Reading a bundle: the manifest, files that are what it says, step tables."""
 
 import hashlib
-from dataclasses import dataclass
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from fewstep.archive import unpack
 from fewstep.errors import BundleError, FewstepError, IntegrityError
 from fewstep.fused import require_fit
+from fewstep.limits import MANIFEST_BYTES
 from fewstep.loop_form import buffers
-from fewstep.manifest import MANIFEST_NAME, Component, Manifest, Variant
-from fewstep.records import load_json
+from fewstep.manifest import MANIFEST_NAME, SIGNATURE_NAME, Component, Manifest, Variant
+from fewstep.onnx_graph import require_safe_graph
+from fewstep.signature import require_signed
 from fewstep.step_table import StepTable
+from fewstep.strict_json import parse_json, read_bytes
+from fewstep.trust import Trust
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A folder NAME.fewstep and its manifest."""
+    """A folder NAME.fewstep and its manifest, with what its user allows."""
 
     root: Path
     manifest: Manifest
+    trust: Trust = field(default_factory=Trust)
 
     @classmethod
-    def open(cls, path: Path | str) -> "Bundle":
+    def open(cls, path: Path | str, trust: Trust | None = None) -> "Bundle":
         """Reads the manifest; the other files are checked when they are used, or all together by `verify`.
 
+        Args:
+            path: the folder, or a zip file of it, which is unpacked to a temporary folder that lives as long as the bundle.
+            trust: what is asked of the bundle beyond being whole; nothing if not given.
+
         Raises:
-            BundleError: no bundle is there, or its manifest is wrong.
+            BundleError: no bundle is there, its manifest is wrong, or it is not signed as asked.
         """
-        root = Path(path)
+        root, trust = Path(path), trust or Trust()
+        if root.is_file():
+            return cls._unpacked(root, trust)
         if not root.is_dir():
             raise BundleError(
                 f"expected a bundle folder, found none, at {root}; export one or check the path"
@@ -36,7 +51,23 @@ class Bundle:
             raise BundleError(
                 f"expected {MANIFEST_NAME}, found none, in {root}; give the path of a bundle folder"
             )
-        return cls(root, Manifest.from_dict(load_json(file), where=str(file)))
+        data = read_bytes(file, MANIFEST_BYTES)
+        if trust.public_key is not None:
+            require_signed(data, root, trust.public_key)
+        return cls(root, Manifest.from_dict(parse_json(data, str(file)), where=str(file)), trust)
+
+    @classmethod
+    def _unpacked(cls, archive: Path, trust: Trust) -> "Bundle":
+        temporary = tempfile.mkdtemp(prefix="fewstep-")
+        try:
+            root = Path(temporary) / archive.name.removesuffix(".zip")
+            unpack(archive, root)
+            bundle = cls.open(root, trust)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        weakref.finalize(bundle, shutil.rmtree, temporary, ignore_errors=True)
+        return bundle
 
     def file(self, name: str) -> Path:
         """The path of a listed file, after its size and SHA-256 were found right.
@@ -73,12 +104,17 @@ class Bundle:
         """The path of a component's graph, a file or a folder, after all of it and the weights beside it were found right.
 
         Raises:
-            BundleError: the manifest lists no such file.
+            BundleError: the manifest lists no such file, or the graph reaches beyond itself (`fewstep.onnx_graph`).
             IntegrityError: a file is missing, is not a plain file of the folder, or was changed.
         """
-        for name in self.manifest.files_of(component):
+        names = self.manifest.files_of(component)
+        for name in names:
             self.file(name)
-        return self.root / component.file
+        path = self.root / component.file
+        if path.suffix == ".onnx":
+            beside = {name.rpartition("/")[2] for name in names if name != component.file}
+            require_safe_graph(path, beside, self.trust.operators)
+        return path
 
     def verify(self) -> int:
         """Checks every file of the folder against the manifest; returns the number of files.
@@ -91,7 +127,7 @@ class Bundle:
             for p in self.root.rglob("*")
             if p.is_symlink() or not p.is_dir()
         }
-        if extra := sorted(found - self.manifest.files.keys() - {MANIFEST_NAME}):
+        if extra := sorted(found - self.manifest.files.keys() - {MANIFEST_NAME, SIGNATURE_NAME}):
             raise IntegrityError(
                 f"expected only files that the manifest lists, found {extra[0]}, in {self.root}; remove it"
             )

@@ -25,6 +25,8 @@ from fewstep.bench.cli import register as register_bench
 from fewstep.errors import FewstepError
 
 if TYPE_CHECKING:
+    from fewstep.bundle import Bundle
+    from fewstep.trust import Trust
     from fewstep.verification import Finding  # heavy: the engines
 
 COMMANDS_GROUP = "fewstep.commands"
@@ -35,6 +37,16 @@ BundlePath = Annotated[
 VariantName = Annotated[
     str | None, typer.Option("--variant", help="Build to use; the bundle's default if not given.")
 ]
+PublicKey = Annotated[
+    str | None,
+    typer.Option("--public-key", help="Key of minisign (or its file) that must have signed the bundle."),
+]
+AllowOperator = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-operator", help="Custom operator or function of the graphs to allow, DOMAIN::NAME."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -44,6 +56,10 @@ def main() -> None:
         build_app()(prog_name="fewstep")
     except FewstepError as error:
         _fail(str(error))
+    except MemoryError:
+        _fail(
+            "expected enough memory, found none left; close other programs, use --sequential or a smaller variant"
+        )
     except OSError as error:
         _fail(
             f"{error.strerror or error}: {error.filename or 'while reading or writing'}; nothing half-written was left"
@@ -62,6 +78,8 @@ def build_app() -> typer.Typer:
     app.command()(generate)
     app.command()(info)
     app.command()(verify)
+    app.command()(pack)
+    app.command()(unpack)
     register_bench(app)
     for entry in sorted(entry_points(group=COMMANDS_GROUP), key=lambda entry: entry.name):
         _register(entry, app)
@@ -93,13 +111,27 @@ def generate(
         bool, typer.Option("--sheet", help="One contact sheet instead of one file a prompt.")
     ] = False,
     columns: Annotated[int, typer.Option(help="Columns of the sheet.", min=1)] = 8,
+    on_nonfinite: Annotated[
+        str | None,
+        typer.Option(
+            help="fp32: draw again with that build where another gives NaN or infinity.", show_default=False
+        ),
+    ] = None,
+    public_key: PublicKey = None,
+    allow_operator: AllowOperator = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw each PROMPT and write PNG with alpha; several prompts give OUT-0.png, OUT-1.png, ... or a sheet."""
     from fewstep.generate import Request, draw, save
     from fewstep.pipeline import Pipeline
 
-    pipeline = Pipeline(bundle, variant, threads, "sequential" if sequential else "batched")
+    pipeline = Pipeline(
+        _open(bundle, public_key, allow_operator),
+        variant,
+        threads,
+        "sequential" if sequential else "batched",
+        on_nonfinite=on_nonfinite,
+    )
     texts = [*(prompts or []), *(pipeline.manifest.prompts.in_styles() if examples else [])]
     table = pipeline.step_table(steps, sampler)
     request = Request(tuple(texts), seed, table, guidance, negative)
@@ -120,25 +152,39 @@ def generate(
         typer.echo("\n".join(map(str, files)))
 
 
-def info(bundle: BundlePath, as_json: AsJson = False) -> None:
+def info(
+    bundle: BundlePath,
+    sbom: Annotated[
+        bool, typer.Option("--sbom", help="Print a bill of materials (CycloneDX 1.6, JSON).")
+    ] = False,
+    public_key: PublicKey = None,
+    as_json: AsJson = False,
+) -> None:
     """Tell what a bundle is: variants, sizes, step tables, prompts, licences."""
-    from fewstep.bundle import Bundle
     from fewstep.info import describe
 
-    opened = Bundle.open(bundle)
-    if as_json:
+    opened = _open(bundle, public_key)
+    if sbom:
+        from fewstep.sbom import bill_of_bundle
+
+        typer.echo(bill_of_bundle(opened.manifest))
+    elif as_json:
         _print_json(opened.manifest.to_dict())
     else:
         typer.echo(describe(opened.manifest))
 
 
-def verify(bundle: BundlePath, as_json: AsJson = False) -> None:
+def verify(
+    bundle: BundlePath,
+    public_key: PublicKey = None,
+    allow_operator: AllowOperator = None,
+    as_json: AsJson = False,
+) -> None:
     """Check every file against its SHA-256, and every build against the FP32 graphs on fixed inputs."""
-    from fewstep.bundle import Bundle
     from fewstep.records import to_json
     from fewstep.verification import verify_bundle
 
-    opened = Bundle.open(bundle)
+    opened = _open(bundle, public_key, allow_operator)
     findings = list(verify_bundle(opened))
     wrong = [finding for finding in findings if not finding.ok]
     files, variants = len(opened.manifest.files), [variant.name for variant in opened.manifest.variants]
@@ -154,6 +200,47 @@ def verify(bundle: BundlePath, as_json: AsJson = False) -> None:
             f"expected every build as the manifest says, found {len(wrong)} that are not, the first {first.component} of "
             f"{first.variant} ({first.note}), in {bundle}; export the bundle again"
         )
+
+
+def pack(
+    bundle: BundlePath,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Zip file to write; BUNDLE.zip if not given.")
+    ] = None,
+) -> None:
+    """Put a bundle into one zip file; the same bundle always gives the same bytes."""
+    from fewstep import archive
+
+    opened = _open(bundle)
+    opened.verify()
+    target = output or bundle.with_name(f"{bundle.resolve().name}.zip")
+    archive.pack(opened.root, target)
+    typer.echo(target)
+
+
+def unpack(
+    file: Annotated[Path, typer.Argument(metavar="ZIP", help="File of `fewstep pack`.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must not exist.")],
+    public_key: PublicKey = None,
+) -> None:
+    """Check a zip file of a bundle, and write it as a folder, whole or not at all."""
+    from fewstep import archive
+
+    archive.unpack_to(file, output, _trust(public_key))
+    typer.echo(output)
+
+
+def _open(bundle: Path, public_key: str | None = None, operators: Sequence[str] | None = None) -> "Bundle":
+    from fewstep.bundle import Bundle
+
+    return Bundle.open(bundle, _trust(public_key, operators))
+
+
+def _trust(public_key: str | None = None, operators: Sequence[str] | None = None) -> "Trust":
+    from fewstep.signature import key_text
+    from fewstep.trust import Trust
+
+    return Trust(None if public_key is None else key_text(public_key), frozenset(operators or ()))
 
 
 def _print_findings(findings: "Sequence[Finding]") -> None:

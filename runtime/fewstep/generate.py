@@ -47,6 +47,7 @@ class Drawing:
             "prompt": self.prompt,
             "seed": self.seed,
             "seconds": seconds,
+            **({"fell_back": self.timings.fell_back} if self.timings.fell_back else {}),
             "host_share": self.timings.host_share,
         }
 
@@ -68,6 +69,8 @@ def draw(pipeline: Pipeline, request: Request) -> list[Drawing]:
                 request.negative_prompt,
                 on_step=lambda _i, _latents: progress.advance(task),
             )
+            if why := pipeline.timings.fell_back:
+                progress.console.print(f"drawn by the FP32 graphs: {why}", soft_wrap=True, markup=False)
             drawings.append(Drawing(picture, prompt, request.seed + k, pipeline.timings))
     return drawings
 

@@ -1,24 +1,30 @@
-"""The manifest of a bundle as frozen dataclasses; docs/architecture.md explains it, schema/ holds its JSON schema.
+"""The manifest of a bundle as frozen dataclasses; docs/bundle.md is the specification, schema/ holds its JSON schema.
 
 Readers call `Manifest.from_dict`, writers `Manifest.to_dict`; whatever a field must obey is checked on both ways.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from math import prod
 from typing import Literal
 
 from fewstep.errors import BundleError
+from fewstep.limits import BUNDLE_BYTES, FILES, IMAGE_SIDE, LATENT_ELEMENTS, TOKENS, VARIANTS
 from fewstep.loop_form import Loop
+from fewstep.migration import SCHEMA_VERSION, upgrade
+from fewstep.paths import require_distinct_paths, require_safe_path
 from fewstep.records import from_json, to_json
 from fewstep.sampling import Sampling
-from fewstep.step_table import StepTable, refuse_first_format
+from fewstep.step_table import StepTable
 from fewstep.variant import Component, DType, TensorSpec, Variant, Verification
 
 __all__ = [
     "FORMAT",
     "MANIFEST_NAME",
     "SCHEMA_VERSION",
+    "SIGNATURE_NAME",
     "Component",
     "DType",
     "FileRecord",
@@ -42,8 +48,8 @@ __all__ = [
 ]
 
 FORMAT = "fewstep-bundle"
-SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.json.minisig"
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,10 @@ class Latent:
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
             raise BundleError(f"expected sizes of at least 1, found {self.shape}, in field 'shape'")
+        if prod(self.shape) > LATENT_ELEMENTS:
+            raise BundleError(
+                f"expected at most {LATENT_ELEMENTS} numbers, found {prod(self.shape)}, in field 'shape'"
+            )
         for name, values in (("scale", self.scale), ("shift", self.shift)):
             if len(values) != self.shape[0]:
                 raise BundleError(f"expected {self.shape[0]} values, found {len(values)}, in field '{name}'")
@@ -104,8 +114,8 @@ class Image:
     alpha: Literal["premultiplied", "none"]
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise BundleError(f"expected a size of at least 1, found {self.size}, in field 'size'")
+        if not 1 <= self.size <= IMAGE_SIDE:
+            raise BundleError(f"expected a size of 1 to {IMAGE_SIDE}, found {self.size}, in field 'size'")
         if (self.channels == "RGB") != (self.alpha == "none"):
             raise BundleError(
                 f"expected RGBA with premultiplied alpha or RGB with none, found {self.channels} and {self.alpha}"
@@ -150,8 +160,10 @@ class TokenizerFile:
     negative: Template = Template()
 
     def __post_init__(self) -> None:
-        if self.max_length < 1:
-            raise BundleError(f"expected at least 1 token, found {self.max_length}, in field 'max_length'")
+        if not 1 <= self.max_length <= TOKENS:
+            raise BundleError(
+                f"expected 1 to {TOKENS} tokens, found {self.max_length}, in field 'max_length'"
+            )
 
 
 @dataclass(frozen=True)
@@ -215,10 +227,11 @@ class Manifest:
             raise BundleError(
                 f"expected variants of different names, found {', '.join(names)}, in field 'variants'"
             )
+        if len(names) > VARIANTS:
+            raise BundleError(f"expected at most {VARIANTS} variants, found {len(names)}")
         _one_of(self.default_variant, names, "default_variant")
         _one_of(self.default_step_table, list(self.step_tables), "default_step_table")
-        for path in self.files:
-            require_safe_path(path)
+        self._check_files()
         if not self.tokenizers:
             raise BundleError("expected at least one tokenizer, found none, in field 'tokenizers'")
         for tokenizer in self.tokenizers:
@@ -231,6 +244,17 @@ class Manifest:
                 if not self.files_of(component):
                     where = f"components.{name}.file' of variant '{variant.name}"
                     _one_of(component.file, list(self.files), where)
+
+    def _check_files(self) -> None:
+        if len(self.files) > FILES:
+            raise BundleError(f"expected at most {FILES} files, found {len(self.files)}, in field 'files'")
+        for path in self.files:
+            require_safe_path(path)
+        # The signature lies beside the manifest that it signs, so neither can be listed.
+        require_distinct_paths([*self.files, MANIFEST_NAME, SIGNATURE_NAME])
+        total = sum(record.bytes for record in self.files.values())
+        if total > BUNDLE_BYTES:
+            raise BundleError(f"expected files of at most {BUNDLE_BYTES} bytes together, found {total}")
 
     def variant(self, name: str | None = None) -> Variant:
         """The variant of that name, or the default one.
@@ -256,26 +280,19 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, value: object, where: str = "manifest") -> "Manifest":
-        """The manifest in a JSON value; BundleError names the field that is wrong."""
-        version = value.get("schema_version") if isinstance(value, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise BundleError(
-                f"expected a bundle of schema version {SCHEMA_VERSION}, found version {version}, in {where}; "
-                "update fewstep"
-            )
-        if isinstance(value, dict) and "tokenizer" in value:
-            raise BundleError(
-                f"expected the field 'tokenizers', found 'tokenizer' of the first format, in {where}; export the bundle again"
-            )
-        tables = value.get("step_tables") if isinstance(value, dict) else None
-        for name, table in tables.items() if isinstance(tables, dict) else ():
-            refuse_first_format(table, f"{where}.step_tables.{name}")
-        return from_json(cls, value, where)
+        """The manifest in a JSON value, of this version or an older one; BundleError names the field that is wrong."""
+        return from_json(cls, upgrade(value, where), where)
 
     def to_dict(self) -> Mapping[str, object]:
         """The JSON value of the manifest; from_dict gives the same manifest back."""
         value: Mapping[str, object] = to_json(self)
         return value
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form: `to_dict` as JSON with sorted keys and no spaces, in UTF-8; it names the bundle's contents."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def token_names(tokenizers: int) -> frozenset[str]:
@@ -287,18 +304,6 @@ def token_names(tokenizers: int) -> frozenset[str]:
 def token_suffix(k: int) -> str:
     """What the names of the tensors of tokenizer k, counted from 0, end in."""
     return f"_{k + 1}" if k else ""
-
-
-def require_safe_path(path: str) -> None:
-    """Refuses a path that could leave the bundle, or that other systems read in another way.
-
-    Raises:
-        BundleError: the path is empty, absolute, has '.' or '..' as a part, a backslash, a colon or a control character.
-    """
-    pure = PurePosixPath(path)
-    plain = path.isprintable() and not {"\\", ":"} & set(path)
-    if not plain or path != str(pure) or pure.is_absolute() or not pure.parts or ".." in pure.parts:
-        raise BundleError(f"expected a plain relative path with '/', found {path!r}, in field 'files'")
 
 
 def _one_of(value: str, names: list[str], name: str) -> None:

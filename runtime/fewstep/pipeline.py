@@ -1,7 +1,9 @@
 """Text to picture: tokenizer, text encoder, the loop around the denoiser, decoder."""
 
+import os
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, get_args
@@ -10,7 +12,8 @@ import numpy as np
 
 from fewstep.bundle import Bundle
 from fewstep.engines import Engine, Tensors
-from fewstep.errors import BundleError, FewstepError
+from fewstep.errors import BundleError, FewstepError, NonFiniteError
+from fewstep.finite import require_finite
 from fewstep.guidance import Conditions, GuidanceMode
 from fewstep.loop import Array
 from fewstep.network import Network
@@ -27,10 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Timings:
-    """Seconds of one generation: of every call into a graph, by component, and of the whole."""
+    """Seconds of one generation: of every call into a graph, by component, and of the whole.
+
+    `fell_back` says why the FP32 graphs drew it, if they did.
+    """
 
     calls: dict[str, list[float]] = field(default_factory=dict)
     total: float = 0.0
+    fell_back: str | None = None
 
     @property
     def host_share(self) -> float:
@@ -50,6 +57,9 @@ class Pipeline:
             are batched alone.
         units: where Core ML may run its packages: "ALL", "CPU_AND_NE", "CPU_AND_GPU" or "CPU_ONLY".
         cache: folder of this machine where Core ML's compiled programs are kept; None compiles them at each start.
+        on_nonfinite: "fp32" draws again with the FP32 graphs where those of this variant give NaN or infinity; None refuses.
+
+    A pipeline may be used by several threads at once, and by no other process than the one that made it.
 
     Raises:
         FewstepError: a file of the variant is missing, changed or broken, or a setting is out of range.
@@ -63,6 +73,7 @@ class Pipeline:
         guidance_mode: GuidanceMode = "batched",
         units: "ComputeUnits" = "ALL",
         cache: Path | None = None,
+        on_nonfinite: str | None = None,
     ) -> None:
         if guidance_mode not in get_args(GuidanceMode):
             raise FewstepError(
@@ -72,8 +83,8 @@ class Pipeline:
         self.manifest = self.bundle.manifest
         self.variant = self.manifest.variant(variant)
         self.guidance_mode: GuidanceMode = guidance_mode
-        self.timings = Timings()
-        """The timings of the last generation."""
+        self._fallback = _Fallback(self.bundle, self.variant, threads, guidance_mode, on_nonfinite)
+        self._here, self._process = threading.local(), os.getpid()
         self._engines = {
             name: load_engine(self.variant, self.bundle.graph(component), name, threads, units, cache)
             for name, component in self.variant.components.items()
@@ -105,7 +116,8 @@ class Pipeline:
             on_step: called after every evaluation.
 
         Raises:
-            FewstepError: the prompt is too long, the table is unknown, or the result is not finite.
+            FewstepError: the prompt is too long, or the table is unknown.
+            NonFiniteError: a graph gave NaN or infinity, and there is nothing to fall back to.
         """
         from fewstep.image import to_pil
 
@@ -127,9 +139,25 @@ class Pipeline:
         drawing = Drawing(prompts, seeds, self._table(table), guidance, negative_prompt, self.guidance_mode)
         begin = perf_counter()
         self.timings = Timings()
-        images = self._finite(self.model.draw(drawing, on_step or (lambda _i, _latents: None)))
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused by name
+                images = self.model.draw(drawing, on_step or (lambda _i, _latents: None))
+        except NonFiniteError as error:
+            images, self.timings = self._fallback.draw(drawing, on_step, self._named(error))
         self.timings.total = perf_counter() - begin
         return images
+
+    @property
+    def timings(self) -> Timings:
+        """The timings of the last generation in this thread."""
+        if not hasattr(self._here, "timings"):
+            self._here.timings = Timings()
+        found: Timings = self._here.timings
+        return found
+
+    @timings.setter
+    def timings(self, timings: Timings) -> None:
+        self._here.timings = timings
 
     def step_table(self, steps: int | None = None, sampler: str | None = None) -> StepTable:
         """The table of `Bundle.step_table`; without arguments the variant's own, if it holds one.
@@ -152,32 +180,44 @@ class Pipeline:
         """Pictures (B, channels, H, W) of normalised latents.
 
         Raises:
-            FewstepError: the decoder gave NaN or infinity.
+            NonFiniteError: the decoder gave NaN or infinity.
         """
-        return self._finite(self.model.decode(latents))
-
-    def _finite(self, images: Array) -> Array:
-        if not np.isfinite(images).all():
-            raise FewstepError(
-                f"expected finite pixels, found NaN or infinity, from variant '{self.variant.name}'; "
-                "try another variant or a smaller guidance scale"
-            )
+        images = self.model.decode(latents)
+        try:
+            require_finite({"image": images}, "the decoder")
+        except NonFiniteError as error:
+            raise self._named(error) from None
         return images
+
+    def _named(self, error: NonFiniteError) -> NonFiniteError:
+        return NonFiniteError(
+            f"{error}, variant '{self.variant.name}'; try --on-nonfinite fp32, another variant or a smaller guidance scale"
+        )
 
     def _network(self, name: str) -> Network:
         """A graph as a function that notes how long it took."""
         engine = self._engines[name]
 
         def run(feeds: Tensors) -> Tensors:
+            self._require_own_process()
             outputs = engine.run(feeds)
             self.timings.calls.setdefault(name, []).append(engine.seconds)
             return outputs
 
         def write(feeds: Tensors, outputs: Tensors) -> None:
+            self._require_own_process()
             engine.write(feeds, outputs)
             self.timings.calls.setdefault(name, []).append(engine.seconds)
 
         return Network(self.variant.components[name].input_names, run, write)
+
+    def _require_own_process(self) -> None:
+        """Threads of an engine do not go with a fork: the first call in the child would wait for them for ever."""
+        if os.getpid() != self._process:
+            raise FewstepError(
+                f"expected the process {self._process}, which loaded the pipeline, found a fork of it, {os.getpid()}; "
+                "make the pipeline in each process"
+            )
 
     def _table(self, table: StepTable | str | None) -> StepTable:
         """The table itself, if the variant can run it."""
@@ -192,6 +232,51 @@ class Pipeline:
             table = tables[table]
         self.bundle.require_fit(self.variant, table)
         return table
+
+
+class _Fallback:
+    """The FP32 graphs of the same bundle, loaded when they are needed first."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        variant: Variant,
+        threads: int | None,
+        mode: GuidanceMode,
+        on_nonfinite: str | None,
+    ) -> None:
+        if on_nonfinite not in (None, "fp32"):
+            raise FewstepError(
+                f"expected --on-nonfinite fp32, found {on_nonfinite}; leave it out or correct it"
+            )
+        self._name: str | None = None
+        if on_nonfinite and variant.precision != "fp32":
+            wanted = ("onnxruntime", "fp32", "host")
+            found = [v.name for v in bundle.manifest.variants if (v.engine, v.precision, v.form) == wanted]
+            if not found:
+                raise FewstepError(
+                    f"expected FP32 graphs for --on-nonfinite fp32, found none, in bundle '{bundle.manifest.name}'; export them too"
+                )
+            self._name = found[0]
+        self._make = lambda name: Pipeline(bundle, name, threads, mode)
+        self._lock = threading.Lock()
+        self._pipeline: Pipeline | None = None
+
+    def draw(self, drawing: Drawing, on_step: OnStep | None, error: NonFiniteError) -> tuple[Array, Timings]:
+        """The pictures and where the time went; `error` again if there is nothing to fall back to."""
+        if self._name is None:
+            raise error
+        with self._lock:
+            self._pipeline = self._pipeline or self._make(self._name)
+        images = self._pipeline.generate_array(
+            drawing.prompts,
+            drawing.seeds,
+            drawing.table,
+            drawing.guidance,
+            drawing.negative_prompt,
+            on_step,
+        )
+        return images, replace(self._pipeline.timings, fell_back=str(error))
 
 
 def load_engine(

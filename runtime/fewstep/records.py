@@ -4,13 +4,11 @@ A declared type may be bool, int, float, str, `object` (any JSON value), Literal
 tuple[T, ...], tuple[T, U], Mapping[str, T] or another such dataclass. An error names the place, like `manifest.latent.shape[0]`.
 """
 
-import json
 import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fewstep.errors import BundleError, FewstepError
@@ -33,25 +31,6 @@ def to_json(value: object) -> Any:
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
-    return value
-
-
-def load_json(path: Path) -> object:
-    """The JSON value in a UTF-8 file.
-
-    Raises:
-        BundleError: the file cannot be read or does not hold JSON.
-    """
-    try:
-        value: object = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(
-            f"expected a readable file, found none at {path} ({error.strerror}); check the path"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise BundleError(
-            f"expected JSON, found something else in {path} ({error}); build the bundle again"
-        ) from None
     return value
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fewstep.errors import BundleError, FewstepError
+from fewstep.limits import ROWS
 from fewstep.samplers import SAMPLERS, compile_table
 from fewstep.samplers.diffusers import BUILDERS, Options, from_diffusers
 from fewstep.step_table import StepTable
@@ -40,9 +41,9 @@ class Sampling:
             raise BundleError(
                 "expected a shift or a scheduler, found both or neither, in field 'shift' and 'scheduler'"
             )
-        if (self.shift is not None and self.shift <= 0) or self.steps < 1:
+        if (self.shift is not None and self.shift <= 0) or not 1 <= self.steps <= ROWS:
             raise BundleError(
-                f"expected a shift above 0 and at least 1 step, found {self.shift} and {self.steps}"
+                f"expected a shift above 0 and 1 to {ROWS} steps, found {self.shift} and {self.steps}"
             )
         if self.sampler not in self.samplers:
             raise BundleError(

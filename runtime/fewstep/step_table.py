@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewstep.errors import BundleError, FewstepError
+from fewstep.limits import KEPT_ARRAYS, ROWS
 from fewstep.records import from_json, to_json
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ class StepTable:
     def __post_init__(self) -> None:
         if not self.rows:
             raise FewstepError("expected at least one row, found none, in field 'rows' of a step table")
+        if len(self.rows) > ROWS or self.buffers > KEPT_ARRAYS:
+            raise FewstepError(
+                f"expected at most {ROWS} rows that keep at most {KEPT_ARRAYS} arrays, found {len(self.rows)} and "
+                f"{self.buffers}, in a step table"
+            )
         kept = 1
         for i, row in enumerate(self.rows):
             if len(row.entry) != kept:

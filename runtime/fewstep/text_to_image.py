@@ -10,6 +10,7 @@ from math import isfinite
 import numpy as np
 
 from fewstep.errors import FewstepError
+from fewstep.finite import require_finite, step_name, watched
 from fewstep.fused import run_fused
 from fewstep.guidance import Conditions, GuidanceConfig, GuidanceMode, guide
 from fewstep.loop import Array, Noise, run
@@ -77,6 +78,7 @@ class TextToImage:
 
         Raises:
             FewstepError: a prompt is too long, or the graphs hold another form of guidance or sampler than what is asked for.
+            NonFiniteError: a graph gave NaN or infinity; the message names the graph and the step.
         """
         branches = self._branches(drawing)
 
@@ -84,10 +86,15 @@ class TextToImage:
             return np.stack([gaussian(self.latent.shape, seed, stream) for seed in drawing.seeds])
 
         if (unrolled := self.networks.get("unrolled")) is not None:
-            return draw_unrolled(unrolled, drawing.table, noise, _both(*branches), self._scale(drawing))
+            image = draw_unrolled(unrolled, drawing.table, noise, _both(*branches), self._scale(drawing))
+            require_finite({"image": image}, "the graph 'unrolled'")
+            return image
         for i, latents in self._loop(drawing, noise, branches):
+            require_finite({"the latents": latents}, f"the loop {step_name(drawing.table, i)}")
             on_step(i, latents)
-        return self.decode(latents)
+        image = self.decode(latents)
+        require_finite({"image": image}, "the decoder")
+        return image
 
     def conditions(self, texts: Sequence[str], negative: bool = False) -> Conditions:
         """What the denoiser is told of B texts: tensors of the tokenizers and outputs of the text encoder, as far as it takes them.
@@ -138,7 +145,8 @@ class TextToImage:
     def _loop(self, drawing: Drawing, noise: Noise, branches: Branches) -> Iterator[tuple[int, Array]]:
         """(i, latents) after every row, by the host's loop or by a graph of one row."""
         if (step := self.networks.get("fused_step")) is None:
-            return run(drawing.table, noise, guide(self.denoise, *branches, self._guidance(drawing)))
+            model = guide(self.denoise, *branches, self._guidance(drawing))
+            return run(drawing.table, noise, watched(model, drawing.table))
         conditions = _both(*branches)
         return run_fused(
             drawing.table,
@@ -168,7 +176,9 @@ class TextToImage:
         outputs = [
             encoder({name: tensor[k : k + 1] for name, tensor in tokens.items()}) for k in range(count)
         ]
-        return {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+        encoded = {name: np.concatenate([output[name] for output in outputs]) for name in outputs[0]}
+        require_finite(encoded, "the text encoder")
+        return encoded
 
     def _branches(self, drawing: Drawing) -> Branches:
         scale, count = self._scale(drawing), len(drawing.prompts)

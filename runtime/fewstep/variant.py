@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal
 
 from fewstep.errors import BundleError
 from fewstep.gate import Gate
+from fewstep.limits import RANK, TENSOR_ELEMENTS
 from fewstep.loop_form import NETWORKS, Loop
 
 Dim = int | str
@@ -19,6 +21,14 @@ class TensorSpec:
     name: str
     dtype: DType
     shape: tuple[Dim, ...]
+
+    def __post_init__(self) -> None:
+        sizes = [dim for dim in self.shape if isinstance(dim, int)]
+        if len(self.shape) > RANK or min(sizes, default=1) < 1 or prod(sizes) > TENSOR_ELEMENTS:
+            raise BundleError(
+                f"expected at most {RANK} sizes of at least 1 with a product of at most {TENSOR_ELEMENTS}, found "
+                f"{list(self.shape)}, for tensor '{self.name}'"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A tiny real bundle: three ONNX graphs with the interfaces of docs/architecture.md and random weights, and a tokenizer."""
 
+import base64
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import ModelProto, TensorProto, helper, numpy_helper, save
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -250,3 +252,23 @@ def fewstep_command() -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def sign_bundle() -> Callable[[Path], str]:
+    """Signs a bundle as minisign does, with a new key; returns the public one."""
+
+    def write(root: Path) -> str:
+        secret, key_id = Ed25519PrivateKey.generate(), os.urandom(8)
+        content, comment = (root / "manifest.json").read_bytes(), "by the tests"
+        own = secret.sign(hashlib.blake2b(content).digest())
+        lines = [
+            "untrusted comment: x",
+            base64.b64encode(b"ED" + key_id + own).decode(),
+            f"trusted comment: {comment}",
+            base64.b64encode(secret.sign(own + comment.encode())).decode(),
+        ]
+        (root / "manifest.json.minisig").write_text("\n".join(lines) + "\n")
+        return base64.b64encode(b"Ed" + key_id + secret.public_key().public_bytes_raw()).decode()
+
+    return write

@@ -24,8 +24,8 @@ from fewstep.manifest import (
     TensorSpec,
     TokenizerFile,
     Variant,
-    require_safe_path,
 )
+from fewstep.paths import require_safe_path
 from fewstep.step_table import StepRow, StepTable
 
 SCHEMAS = {
@@ -137,7 +137,19 @@ WRONG = [
         "expected one output, found none, in 'denoiser'",
     ),
     (assign("tokenizers", to=[]), "expected at least one tokenizer"),
-    (assign("tokenizer", to={}), "'tokenizer' of the first format, in manifest; export the bundle again"),
+    (assign("tokenizer", to={}), "found 'tokenizer', in manifest"),
+    (assign("variants", 0, "components", "decoder", "inputs", 0, "shape", to=[1] * 17), "at most 16 sizes"),
+    (assign("variants", 0, "components", "decoder", "inputs", 0, "shape", to=[1 << 20] * 2), "'latents'"),
+    (assign("latent", "shape", to=[4, 1 << 20, 1 << 20]), "expected at most .* numbers"),
+    (assign("image", "size", to=1 << 20), "expected a size of 1 to 16384"),
+    (assign("files", "tokenizer.json", "bytes", to=1 << 40), "expected files of at most"),
+    (assign("files", "Tokenizer.JSON", to={"sha256": "0" * 64, "bytes": 0}), "differ in more than case"),
+    (
+        assign("files", "tokenizer.json/x", to={"sha256": "0" * 64, "bytes": 0}),
+        "a file or a folder, found both",
+    ),
+    (assign("files", "Manifest.json", to={"sha256": "0" * 64, "bytes": 0}), "differ in more than case"),
+    (assign("sampling", "steps", to=10**9), "expected a shift above 0 and 1 to 10000 steps"),
     (assign("tokenizers", 0, "prompt", to={"skip": -1}), r"found -1, in field 'skip', in .*\[0\].prompt"),
     (assign("image", "alpha", to="none"), "expected RGBA with premultiplied alpha or RGB with none"),
     (assign("sampling", "shift", to=None), "expected a shift or a scheduler"),
@@ -145,9 +157,9 @@ WRONG = [
         assign("latent", "shape", to=[4, 8]),
         "expected an array of 3, found 2 values, in manifest.latent.shape",
     ),
-    (assign("sampling", "steps", to=0), "at least 1 step, found 3.0 and 0, in manifest.sampling"),
+    (assign("sampling", "steps", to=0), "1 to 10000 steps, found 3.0 and 0, in manifest.sampling"),
     (assign("sampling", "sampler", to="ddim"), "found 'ddim', in manifest.sampling"),
-    (assign("tokenizers", 0, "max_length", to=0), "expected at least 1 token, found 0"),
+    (assign("tokenizers", 0, "max_length", to=0), "expected 1 to 65536 tokens, found 0"),
     (assign("guidance", "scale", to="4"), "expected a finite number, found '4', in manifest.guidance.scale"),
     (lambda v: v.pop("latent"), "expected the field 'latent', found no such field, in manifest"),
 ]

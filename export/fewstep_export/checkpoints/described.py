@@ -15,7 +15,8 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from fewstep.errors import FewstepError
 from fewstep.manifest import Guidance, Image, Latent, Licence, Prompts, Sampling, TokenizerFile
-from fewstep.records import from_json, load_json
+from fewstep.records import from_json
+from fewstep.strict_json import load_json
 from fewstep_export.components import Generator, GraphComponent, TokenizerSource
 from fewstep_export.onnx_export import BATCH, OPSET, check
 

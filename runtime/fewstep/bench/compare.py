@@ -15,7 +15,8 @@ from fewstep.bench.report import Report, VariantReport
 from fewstep.bench.svg import Bar, bars
 from fewstep.bench.units import milliseconds
 from fewstep.errors import FewstepError
-from fewstep.records import load_json, to_json
+from fewstep.records import to_json
+from fewstep.strict_json import load_json
 
 _STYLE = Path(__file__).with_name("report.css")
 

@@ -11,7 +11,8 @@ from fewstep.bench.report import FORMAT, Report
 from fewstep.bench.svg import Bar, bars
 from fewstep.bench.units import milliseconds
 from fewstep.errors import FewstepError
-from fewstep.records import from_json, load_json
+from fewstep.records import from_json
+from fewstep.strict_json import load_json
 
 BROWSERS = "fewstep-web-bench-results"
 """The format of a file of `fewstep bench --device web --json`: {"format", "version": 1, "reports": [...]}."""

@@ -15,8 +15,10 @@ Tensors = Mapping[str, npt.NDArray[np.generic]]
 class Engine(Protocol):
     """A loaded graph."""
 
-    seconds: float
-    """Time that the last run spent inside the graph."""
+    @property
+    def seconds(self) -> float:
+        """Time that the last run of this thread spent inside the graph."""
+        ...
 
     def run(self, feeds: Tensors) -> dict[str, npt.NDArray[np.float32]]:
         """The outputs by name; FewstepError if an input is missing, has another dtype or another shape."""

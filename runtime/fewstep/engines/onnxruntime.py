@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU: .onnx and .ort graphs."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ class OnnxRuntimeEngine:
     def __init__(self, path: Path, component: Component, threads: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise FewstepError(f"expected at least 1 thread, found {threads}; choose a larger number")
-        self.seconds = 0.0
+        self._here = threading.local()
         self._where = component.file
         self._component = component
         try:
@@ -56,6 +57,11 @@ class OnnxRuntimeEngine:
         self._outputs = [spec.name for spec in component.outputs]
         _check_signature(self._session.get_inputs(), component.inputs, f"the inputs of {path}")
         _check_signature(self._session.get_outputs(), component.outputs, f"the outputs of {path}")
+
+    @property
+    def seconds(self) -> float:
+        """Time that the last run of this thread spent inside the graph."""
+        return float(getattr(self._here, "seconds", 0.0))
 
     def run(self, feeds: Tensors) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the graph once; see `Engine.run`."""
@@ -89,7 +95,7 @@ class OnnxRuntimeEngine:
             yield
         except Exception as error:  # noqa: BLE001 - as above
             raise FewstepError(f"expected {self._where} to run, found an error ({_reason(error)})") from None
-        self.seconds = perf_counter() - begin
+        self._here.seconds = perf_counter() - begin
 
 
 def _value(array: npt.NDArray[np.generic], where: str) -> onnxruntime.OrtValue:

@@ -21,11 +21,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fewstep.errors import FewstepError
-from fewstep.records import load_json
 from fewstep.samplers.diffusers import cogvideox, discrete, dpm, edm, exploding, few_step, flow, wuerstchen
 from fewstep.samplers.diffusers.config import Config
 from fewstep.samplers.diffusers.options import Options
 from fewstep.step_table import StepTable
+from fewstep.strict_json import load_json
 
 __all__ = ["BUILDERS", "Options", "from_diffusers"]
 
