@@ -31,7 +31,7 @@ TRAIN_TIMESTEPS = 100_000
 TOKENS = 65_536
 """Of a prompt."""
 TOKENIZER_BYTES = 64 << 20
-PROMPT_CHARACTERS = 20_000
+PROMPT_CHARACTERS = 100_000
 ARCHIVE_RATIO = 200
 """Bytes out for a byte of a zip archive: weights give 1 to 2, a bomb gives 1,000."""
 ARCHIVE_DIRECTORY_BYTES = 16 << 20

@@ -9,7 +9,12 @@ import numpy.typing as npt
 import tokenizers
 
 from fewstep.errors import BundleError, FewstepError
+from fewstep.limits import PROMPT_CHARACTERS, TOKENIZER_BYTES
 from fewstep.manifest import TokenizerFile
+from fewstep.strict_json import read_bytes
+from fewstep.tokenizer_check import require_tame
+
+_LARGEST = 2**31 - 1
 
 
 class Tokenizer:
@@ -24,14 +29,20 @@ class Tokenizer:
     """
 
     def __init__(self, content: str, record: TokenizerFile) -> None:
+        require_tame(content, record.file)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(content)
-        except Exception as error:  # noqa: BLE001 - the package raises a bare Exception
+        except BaseException as error:  # noqa: BLE001 - panics of Rust are BaseExceptions
+            _require_of_package(error)
             raise BundleError(
                 f"expected a tokenizer, found something else, in {record.file} ({error}); export the bundle again"
             ) from None
         padding = self._tokenizer.padding or {}
         self._pad_id = int(padding.get("pad_id", self._tokenizer.token_to_id("[PAD]") or 0))
+        if self._pad_id > _LARGEST:
+            raise BundleError(
+                f"expected token numbers up to {_LARGEST}, found {self._pad_id} for padding, in {record.file}"
+            )
         self._record = record
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -41,10 +52,15 @@ class Tokenizer:
         """The tokenizer in a file.
 
         Raises:
-            BundleError: the file is no tokenizer.
-            OSError: it cannot be read.
+            BundleError: the file is no tokenizer, or cannot be read.
         """
-        return cls(path.read_text(encoding="utf-8"), record)
+        data = read_bytes(path, TOKENIZER_BYTES)
+        try:
+            return cls(data.decode("utf-8"), record)
+        except UnicodeDecodeError as error:
+            raise BundleError(
+                f"expected a tokenizer in UTF-8, found other bytes, in {path} ({error})"
+            ) from None
 
     def encode(self, texts: Sequence[str], negative: bool = False) -> dict[str, npt.NDArray[Any]]:
         """The tensors of B prompts, or of B negative prompts, inside their template.
@@ -68,6 +84,10 @@ class Tokenizer:
                     f"expected a prompt of at most {length} tokens, found {found} tokens, "
                     f"in '{_short(texts[row])}'; shorten the prompt"
                 )
+            if max(encoding.ids, default=0) > _LARGEST:
+                raise BundleError(
+                    f"expected token numbers up to {_LARGEST}, found {max(encoding.ids)}, by {self._record.file}"
+                )
             input_ids[row, :found] = encoding.ids
             text_mask[row, :found] = 1.0
         skip = np.full(len(texts), template.skip, dtype=np.int32)
@@ -78,17 +98,29 @@ class Tokenizer:
         return template.before + (text.strip().lower() if self._record.lowercase else text) + template.after
 
     def _encode(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
+        for text in texts:
+            if len(text) > PROMPT_CHARACTERS:
+                raise FewstepError(
+                    f"expected a prompt of at most {PROMPT_CHARACTERS} characters, found {len(text)}; shorten it"
+                )
         try:
             return self._tokenizer.encode_batch(list(texts))
         except TypeError:  # half of a surrogate pair, as Python reads arguments that are not UTF-8
             raise FewstepError(
                 f"expected prompts in UTF-8, found other bytes, in {list(texts)!a}; retype them"
             ) from None
-        except Exception:  # noqa: BLE001 - the package raises a bare Exception
+        except BaseException as error:  # noqa: BLE001 - panics of Rust are BaseExceptions
+            _require_of_package(error)
             raise FewstepError(
                 f"expected prompts in the words of {self._record.file}, found others, in '{_short(texts[0])}'; choose "
                 "one of its words"
             ) from None
+
+
+def _require_of_package(error: BaseException) -> None:
+    """Lets through what is no error of the package, which raises bare Exceptions, and panics of Rust that are none."""
+    if isinstance(error, MemoryError | KeyboardInterrupt | SystemExit | GeneratorExit):
+        raise error
 
 
 def _short(text: str) -> str:
