@@ -27,14 +27,15 @@ from fewstep_export.session import runner
 from fewstep_export.signature import component_record
 from fewstep_export.targets.ort import Begin, Build, emulate_fp16, to_fp16
 from fewstep_export.tensorrt.audit import require_asked_types
-from fewstep_export.tensorrt.qdq import activation_ranges, quantized
+from fewstep_export.tensorrt.qdq import FP8, INT8, EightBits, activation_ranges, quantized
 
-PRECISIONS: tuple[Precision, ...] = ("fp16", "int8")
+EIGHT_BITS: Mapping[Precision, EightBits] = {"int8": INT8, "fp8": FP8}
+PRECISIONS: tuple[Precision, ...] = ("fp16", *EIGHT_BITS)
 """FP32 is no use on a GPU with matrix units."""
-INT8_TOLERANCE = 1.0
+EIGHT_BIT_TOLERANCE = 1.0
 """Per evaluation and for the worst number, relative to the largest output: it finds mistakes alone. What eight bits cost is judged on
 pictures, and told."""
-INT8_MINIMUM_PSNR = 12.0
+EIGHT_BIT_MINIMUM_PSNR = 12.0
 """dB. Pictures below it have nothing in common with the original."""
 _FLOAT_COMPONENTS = frozenset({"text_encoder"})
 """Run once a picture, and sensitive: they stay in FP16."""
@@ -67,8 +68,8 @@ def build(
     for precision in (p for p in precisions if p in PRECISIONS):
         begin(f"building TensorRT {precision} engines")
         made = {
-            graph.component.name: _int8(graph, cases)
-            if precision == "int8" and graph.component.name not in _FLOAT_COMPONENTS
+            graph.component.name: _eight_bits(graph, cases, EIGHT_BITS[precision])
+            if precision in EIGHT_BITS and graph.component.name not in _FLOAT_COMPONENTS
             else _fp16(graph, cases)
             for graph in graphs
         }
@@ -104,7 +105,7 @@ def _build(precision: Precision, made: Mapping[str, _Graph], config: BuildConfig
     variant = Variant(
         f"tensorrt-{precision}", "tensorrt", precision, "engine", components, verification, engines=engines
     )
-    minimum = MINIMUM_PSNR if precision == "fp16" else INT8_MINIMUM_PSNR
+    minimum = MINIMUM_PSNR if precision == "fp16" else EIGHT_BIT_MINIMUM_PSNR
     return Build(variant, {name: graph.run for name, graph in made.items()}, minimum)
 
 
@@ -118,11 +119,11 @@ def _fp16(graph: ExportedComponent, cases: Cases) -> _Graph:
     return _Graph(half, run, found)
 
 
-def _int8(graph: ExportedComponent, cases: Cases) -> _Graph:
+def _eight_bits(graph: ExportedComponent, cases: Cases, bits: EightBits) -> _Graph:
     """Eight-bit products in an FP16 graph; evaluated here in FP32 around the same eight-bit numbers."""
     name = graph.component.name
     ranges = activation_ranges(graph.model, [case.feeds for case in cases[name]])
-    full = quantized(graph.model, ranges)
+    full = quantized(graph.model, ranges, bits)
     run = runner(full)
-    found = verify(Check(graph, "tensorrt-int8", run, full, INT8_TOLERANCE), cases[name])
-    return _Graph(quantized(to_fp16(graph.model), ranges), run, found)
+    found = verify(Check(graph, f"tensorrt-{bits.name}", run, full, EIGHT_BIT_TOLERANCE), cases[name])
+    return _Graph(quantized(to_fp16(graph.model), ranges, bits), run, found)

@@ -1,8 +1,9 @@
 """Eight-bit products for TensorRT: symmetric QuantizeLinear and DequantizeLinear around the inputs of linear layers and convolutions.
 
-TensorRT fuses such pairs into INT8 kernels. It takes signed numbers without a zero point alone: one scale for a tensor of activations,
-one for each output of a layer's weights (TensorRT's manual, "Working with quantized types"). The schemes of `fewstep_quantization` are
-for ONNX Runtime's kernels, which want unsigned activations and nodes of their own.
+TensorRT fuses such pairs into kernels of INT8 or FP8 (E4M3). It takes signed numbers without a zero point alone (TensorRT's manual,
+"Working with quantized types"). A tensor of activations has one scale. INT8 weights have one for each output; FP8 weights have one in all,
+as NVIDIA's ModelOpt has it: a float has a range of its own. The schemes of `fewstep_quantization` are for ONNX Runtime's kernels, which
+want unsigned activations and nodes of their own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +12,41 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from fewstep.network import Feeds
 from fewstep_export.session import tensors
 
-_LEVELS = 127
 _SMALLEST = 16
 """Inputs of a layer from which eight bits are worth their conversion."""
 FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EightBits:
+    """A type of eight bits.
+
+    Attributes:
+        name: in the names of what is made.
+        dtype: of ONNX.
+        largest: number of the type; the largest of a tensor becomes it.
+        per_output: whether weights have a scale for each output.
+    """
+
+    name: str
+    dtype: int
+    largest: float
+    per_output: bool
+
+    def rounded(self, values: FloatArray) -> npt.NDArray[np.generic]:
+        """Scaled values in the type, to the nearest."""
+        clipped = np.clip(values, -self.largest, self.largest)
+        integer = self.dtype == TensorProto.INT8
+        return (np.rint(clipped) if integer else clipped).astype(helper.tensor_dtype_to_np_dtype(self.dtype))
+
+
+INT8 = EightBits("int8", TensorProto.INT8, 127.0, per_output=True)
+FP8 = EightBits("fp8", TensorProto.FLOAT8E4M3FN, 448.0, per_output=False)
 
 
 @dataclass(frozen=True)
@@ -43,7 +70,7 @@ def activation_ranges(model: onnx.ModelProto, cases: Sequence[Feeds]) -> Mapping
     return ranges
 
 
-def quantized(model: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelProto:
+def quantized(model: onnx.ModelProto, ranges: Mapping[str, float], bits: EightBits = INT8) -> onnx.ModelProto:
     """The graph with eight-bit inputs for every node of which a range is known; it stays in the float type that it has."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -55,9 +82,9 @@ def quantized(model: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.Model
         if node.name in chosen:
             layer = chosen[node.name]
             weights = numpy_helper.to_array(constants[layer.weights])
-            scale = np.asarray(ranges[node.name] / _LEVELS, weights.dtype)
-            node.input[1] = _weights(result.graph, nodes, made, layer, weights)
-            node.input[0] = _activations(result.graph, nodes, node, scale)
+            scale = np.asarray(ranges[node.name] / bits.largest, weights.dtype)
+            node.input[1] = _weights(result.graph, nodes, made, layer, weights, bits)
+            node.input[0] = _activations(result.graph, nodes, node, scale, bits)
         nodes.append(node)
     _replace_nodes(result.graph, nodes)
     return result
@@ -86,41 +113,39 @@ def _weights(
     made: dict[str, str],
     layer: _Layer,
     weights: FloatArray,
+    bits: EightBits,
 ) -> str:
     """The name of the weights behind a DequantizeLinear; layers that share weights share it."""
     if layer.weights not in made:
-        others = tuple(i for i in range(weights.ndim) if i != layer.axis)
+        others = tuple(i for i in range(weights.ndim) if i != layer.axis or not bits.per_output)
         peaks = np.abs(weights.astype(np.float32)).max(axis=others, keepdims=True)
         # A scale that FP16 rounds to 0 would divide by it; such a row is all but zero.
-        scales = np.maximum(peaks / _LEVELS, np.float32(1e-6)).astype(weights.dtype)
-        values = np.clip(np.rint(weights.astype(np.float32) / scales.astype(np.float32)), -_LEVELS, _LEVELS)
-        name = f"{layer.weights}.int8"
-        _constant(graph, name, values.astype(np.int8))
-        _constant(graph, f"{name}.scale", scales.reshape(-1))
+        scales = np.maximum(peaks / np.float32(bits.largest), np.float32(1e-6)).astype(weights.dtype)
+        name = f"{layer.weights}.{bits.name}"
+        _constant(graph, name, bits.rounded(weights.astype(np.float32) / scales.astype(np.float32)))
+        _constant(graph, f"{name}.scale", scales.reshape(-1) if bits.per_output else scales.reshape(()))
+        axis = {"axis": layer.axis} if bits.per_output else {}
         inputs = [name, f"{name}.scale"]
-        nodes.append(
-            helper.make_node("DequantizeLinear", inputs, [f"{name}.float"], f"{name}.float", axis=layer.axis)
-        )
+        nodes.append(helper.make_node("DequantizeLinear", inputs, [f"{name}.float"], f"{name}.float", **axis))
         made[layer.weights] = f"{name}.float"
     return made[layer.weights]
 
 
 def _activations(
-    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], node: onnx.NodeProto, scale: npt.NDArray[np.generic]
+    graph: onnx.GraphProto,
+    nodes: list[onnx.NodeProto],
+    node: onnx.NodeProto,
+    scale: npt.NDArray[np.generic],
+    bits: EightBits,
 ) -> str:
     """The name of a layer's input behind QuantizeLinear and DequantizeLinear."""
-    begin, scales, zero = f"{node.name}.input", f"{node.name}.input.scale", f"{node.name}.input.zero"
+    begin = f"{node.name}.input"
+    there, scales, zero, back = f"{begin}.{bits.name}", f"{begin}.scale", f"{begin}.zero", f"{begin}.float"
     _constant(graph, scales, scale)
-    _constant(graph, zero, np.zeros((), np.int8))
-    nodes.append(
-        helper.make_node("QuantizeLinear", [node.input[0], scales, zero], [f"{begin}.int8"], f"{begin}.int8")
-    )
-    nodes.append(
-        helper.make_node(
-            "DequantizeLinear", [f"{begin}.int8", scales, zero], [f"{begin}.float"], f"{begin}.float"
-        )
-    )
-    return f"{begin}.float"
+    _constant(graph, zero, np.zeros((), helper.tensor_dtype_to_np_dtype(bits.dtype)))
+    nodes.append(helper.make_node("QuantizeLinear", [node.input[0], scales, zero], [there], there))
+    nodes.append(helper.make_node("DequantizeLinear", [there, scales, zero], [back], back))
+    return back
 
 
 def _constant(graph: onnx.GraphProto, name: str, value: npt.NDArray[np.generic]) -> None:

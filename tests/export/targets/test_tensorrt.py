@@ -26,7 +26,9 @@ pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installe
 def engine_bundle(tiny: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle for ONNX Runtime and TensorRT; tests only read it."""
     output = tmp_path_factory.mktemp("engine-bundles") / "tiny.fewstep"
-    return export_generator(tiny, ExportConfig("tiny", output, ("ort", "tensorrt"), ("fp32", "fp16", "int8")))
+    return export_generator(
+        tiny, ExportConfig("tiny", output, ("ort", "tensorrt"), ("fp32", "fp16", "int8", "fp8"))
+    )
 
 
 def test_engines_are_in_the_bundle_with_how_they_were_made(engine_bundle: Path) -> None:
@@ -38,8 +40,9 @@ def test_engines_are_in_the_bundle_with_how_they_were_made(engine_bundle: Path) 
         "fp16",
         "tensorrt-fp16",
         "tensorrt-int8",
+        "tensorrt-fp8",
     ]
-    for name in ("tensorrt-fp16", "tensorrt-int8"):
+    for name in ("tensorrt-fp16", "tensorrt-int8", "tensorrt-fp8"):
         variant = bundle.manifest.variant(name)
         assert (variant.engine, variant.format) == ("tensorrt", "engine")
         assert variant.engines.keys() == variant.components.keys() == {"text_encoder", "denoiser", "decoder"}
@@ -53,7 +56,7 @@ def test_engines_are_in_the_bundle_with_how_they_were_made(engine_bundle: Path) 
 
 def test_verify_says_that_nothing_here_runs_them(engine_bundle: Path) -> None:
     findings = [f for f in verify_bundle(Bundle.open(engine_bundle)) if f.variant.startswith("tensorrt")]
-    assert len(findings) == 6
+    assert len(findings) == 9
     assert all(f.ok and f.error is None and "nothing here runs tensorrt" in f.note for f in findings)
 
 
@@ -73,10 +76,24 @@ def test_the_command_takes_the_options_of_engines(tmp_path: Path) -> None:
 
 
 def test_int8_needs_the_target_and_the_target_a_precision(tmp_path: Path) -> None:
-    with pytest.raises(FewstepError, match="expected --target tensorrt for int8, found ort"):
+    with pytest.raises(FewstepError, match="expected --target tensorrt or coreml for int8, found ort"):
         ExportConfig("tiny", tmp_path, ("ort",), ("int8",))
-    with pytest.raises(FewstepError, match="expected fp16 or int8 for the target tensorrt, found fp32"):
+    with pytest.raises(FewstepError, match="expected fp16, int8 or fp8 for the target tensorrt, found fp32"):
         ExportConfig("tiny", tmp_path, ("tensorrt",), ("fp32",))
+
+
+def test_eight_bit_floats_need_the_target_alone_and_new_gpus(tmp_path: Path) -> None:
+    for targets in (("ort",), ("coreml", "tensorrt")):
+        with pytest.raises(FewstepError, match="expected --target tensorrt, and not coreml, for fp8"):
+            ExportConfig("tiny", tmp_path, targets, ("fp32", "fp8"))
+    with pytest.raises(FewstepError, match=r"capability 8\.9 or newer for fp8, found 8\.6, 8\.0;"):
+        ExportConfig(
+            "tiny",
+            tmp_path,
+            ("tensorrt",),
+            ("fp8",),
+            engines=BuildConfig(compute_capabilities=("8.6", "12.0", "8.0")),
+        )
 
 
 def unknown_operator() -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Engines of every denoiser that the project knows, in FP16 and INT8, with nothing fallen back to FP32."""
+"""Engines of every denoiser that the project knows, in FP16, INT8 and FP8, with nothing fallen back to FP32."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fewstep_export.components import Component
 from fewstep_export.onnx_export import export_component
 from fewstep_export.targets.ort import to_fp16
 from fewstep_export.targets.tensorrt import write_engine
-from fewstep_export.tensorrt.qdq import activation_ranges, quantized
+from fewstep_export.tensorrt.qdq import FP8, INT8, activation_ranges, quantized
 from fewstep_models.backbones import BackboneConfig
 
 pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
@@ -43,9 +43,7 @@ def test_an_engine_is_built(config: BackboneConfig, tmp_path: Path) -> None:
     graph = export_component(Component("denoiser", module, INPUTS, ("velocity",)), feeds).model
     half = to_fp16(graph)
     write_engine(half, "denoiser", tmp_path / "fp16.engine", BuildConfig())
-    write_engine(
-        quantized(half, activation_ranges(graph, [feeds])),
-        "denoiser",
-        tmp_path / "int8.engine",
-        BuildConfig(),
-    )
+    ranges = activation_ranges(graph, [feeds])
+    for bits in (INT8, FP8):
+        model = quantized(half, ranges, bits)
+        write_engine(model, "denoiser", tmp_path / f"{bits.name}.engine", BuildConfig())

@@ -9,7 +9,7 @@ from fewstep_export.fixed_inputs import Cases
 from fewstep_export.onnx_export import Graphs
 from fewstep_export.session import runner
 from fewstep_export.targets.ort import to_fp16
-from fewstep_export.tensorrt.qdq import activation_ranges, quantized
+from fewstep_export.tensorrt.qdq import FP8, activation_ranges, quantized
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +46,20 @@ def test_the_graph_computes_nearly_the_same(graphs: Graphs, cases: Cases, ranges
 def test_nodes_without_a_range_stay_as_they_are(graphs: Graphs) -> None:
     model = graphs["decoder"].model
     assert quantized(model, {}).graph.node == model.graph.node
+
+
+def test_eight_bit_floats_have_one_scale_a_tensor_and_compute_nearly_the_same(
+    graphs: Graphs, cases: Cases, ranges: dict[str, float]
+) -> None:
+    model = quantized(to_fp16(graphs["denoiser"].model), ranges, FP8)
+    onnx.checker.check_model(model, full_check=True)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    weights = [t for t in constants.values() if t.data_type == TensorProto.FLOAT8E4M3FN and t.dims]
+    assert len(weights) > 10
+    assert all(not constants[f"{tensor.name}.scale"].dims for tensor in weights)
+    assert all(np.isfinite(onnx.numpy_helper.to_array(tensor).astype(np.float32)).all() for tensor in weights)
+    run = runner(quantized(graphs["denoiser"].model, ranges, FP8))
+    for case in cases["denoiser"]:
+        found, right = run(case.feeds)["velocity"], case.expected["velocity"]
+        error = np.linalg.norm(found - right) / np.linalg.norm(right)
+        assert 1e-4 < error < 0.1
