@@ -25,11 +25,12 @@ from fewstep.engines.coreml import split_rows
 from fewstep.network import Feeds
 from fewstep_export.checkpoints import load_generator
 from fewstep_export.components import Component, Exportable
-from fewstep_export.config import ExportConfig, MinimumTarget
+from fewstep_export.config import ExportConfig
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.verify import verify_package
 from fewstep_export.fixed_inputs import Case, fixed_cases
 from fewstep_export.onnx_export import export_component
+from fewstep_export.package_config import MinimumTarget
 from fewstep_export.targets.ort import to_fp16
 from fewstep_models.autoencoder import AutoencoderConfig
 from fewstep_models.pixart import PixArtConfig

@@ -30,12 +30,19 @@ def export(
     precision: Annotated[
         list[str],
         typer.Option(
-            help="fp32 or fp16; for coreml also w8, w4, palette6, palette4, palette-mixed; for tensorrt int8."
+            help="fp32 or fp16; int8 for coreml and tensorrt; fp8 for tensorrt; for coreml also w8, w4, palette6, palette4, palette-mixed."
         ),
     ] = ["fp32", "fp16"],  # noqa: B006
     min_target: Annotated[
         str, typer.Option(help="Oldest system for a Core ML package: iOS17 or iOS18.")
     ] = "iOS17",
+    half_io: Annotated[
+        bool, typer.Option("--half-io", help="Core ML packages with float16 inputs and outputs.")
+    ] = False,
+    neural_engine: Annotated[
+        bool,
+        typer.Option("--neural-engine", help="Core ML packages in the layout that the Neural Engine likes."),
+    ] = False,
     steps: Annotated[int | None, typer.Option(help="Evaluations of the network.", show_default=False)] = None,
     sampler: Annotated[
         str | None, typer.Option(help="A name of docs/samplers.md, like flow-euler.", show_default=False)
@@ -94,9 +101,10 @@ def export(
     from rich.progress import Progress, TimeElapsedColumn
 
     from fewstep.tensorrt.config import BuildConfig
-    from fewstep_export.config import ExportConfig, Lora, MinimumTarget, Precision, Target
+    from fewstep_export.config import ExportConfig, Lora, Precision, Target
     from fewstep_export.large.config import Large
     from fewstep_export.loop_forms.config import LoopForms
+    from fewstep_export.package_config import ConvertConfig, MinimumTarget
 
     config = ExportConfig(
         source,
@@ -112,7 +120,9 @@ def export(
         tuple(Lora.parse(text) for text in lora or ()),
         LoopForms(hoist, fuse_step, unroll),
         Large(large_from, force_memory),
-        min_target=cast("MinimumTarget", min_target),
+        packages=ConvertConfig(
+            cast("MinimumTarget", min_target), half_io=half_io, neural_engine=neural_engine
+        ),
         engines=BuildConfig(
             max_batch, tuple(compute_capability or ()), version_compatible, strip_weights, workspace
         ),

@@ -12,12 +12,16 @@ from fewstep.samplers.diffusers import BUILDERS
 from fewstep.tensorrt.config import BuildConfig
 from fewstep_export.large.config import Large
 from fewstep_export.loop_forms.config import LoopForms
+from fewstep_export.package_config import ConvertConfig
 
 Target = Literal["ort", "coreml", "tensorrt"]
-Precision = Literal["fp32", "fp16", "int8", "w8", "w4", "palette6", "palette4", "palette-mixed"]
+Precision = Literal["fp32", "fp16", "int8", "fp8", "w8", "w4", "palette6", "palette4", "palette-mixed"]
 FLOATS: tuple[Precision, ...] = ("fp32", "fp16")
-"""What ONNX Runtime and Core ML have; int8 is of TensorRT, the others are weights of Core ML packages in so many bits."""
-MinimumTarget = Literal["iOS17", "iOS18"]
+"""What ONNX Runtime and Core ML have; int8 is of TensorRT and Core ML, fp8 of TensorRT, the others are weights of Core ML packages in so
+many bits."""
+
+FP8_CAPABILITY = 8.9
+"""Of the first GPUs with products of eight-bit floats (Ada)."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,9 @@ class ExportConfig:
         source: zoo name, or folder of a checkpoint of fewstep or of a diffusers pipeline.
         output: bundle folder to write.
         targets: engines to build for.
-        precisions: builds of the graphs; "fp32" also gives the .ort build, those but "fp32" and "fp16" are of Core ML alone.
-        min_target: the oldest system that may load a Core ML package.
+        precisions: builds of the graphs; "fp32" also gives the .ort build, "int8" is of TensorRT and Core ML, "fp8" of TensorRT, the
+            others but "fp32" and "fp16" are of Core ML alone.
+        packages: how packages for Core ML are made.
         steps: rows of the step tables; None takes the checkpoint's.
         sampler: default sampler; None takes the checkpoint's.
         guidance: scale of classifier-free guidance; None takes the checkpoint's.
@@ -77,7 +82,7 @@ class ExportConfig:
     output: Path
     targets: tuple[Target, ...] = ("ort",)
     precisions: tuple[Precision, ...] = ("fp32", "fp16")
-    min_target: MinimumTarget = field(default="iOS17", kw_only=True)
+    packages: ConvertConfig = field(default_factory=ConvertConfig, kw_only=True)
     steps: int | None = None
     sampler: str | None = None
     guidance: float | None = None
@@ -93,7 +98,6 @@ class ExportConfig:
         """Refuse what no bundle can have."""
         _known("target", self.targets, get_args(Target))
         _known("precision", self.precisions, get_args(Precision))
-        _known("min-target", (self.min_target,), get_args(MinimumTarget))
         self._check_compressed()
         if self.sampler is not None:
             _known("sampler", (self.sampler,), (*SAMPLERS, *BUILDERS))
@@ -105,23 +109,26 @@ class ExportConfig:
             )
 
     def _check_compressed(self) -> None:
-        if "int8" in self.precisions and "tensorrt" not in self.targets:
+        if "int8" in self.precisions and not {"tensorrt", "coreml"} & set(self.targets):
             raise FewstepError(
-                f"expected --target tensorrt for int8, found {', '.join(self.targets)}; add the target, or make an int8 build "
-                "for ONNX Runtime of the bundle with `fewstep quantize`"
+                f"expected --target tensorrt or coreml for int8, found {', '.join(self.targets)}; add the target, or make an int8 "
+                "build for ONNX Runtime of the bundle with `fewstep quantize`"
             )
-        if "tensorrt" in self.targets and not {"fp16", "int8"} & set(self.precisions):
+        self._check_fp8()
+        if "tensorrt" in self.targets and not {"fp16", "int8", "fp8"} & set(self.precisions):
             raise FewstepError(
-                f"expected fp16 or int8 for the target tensorrt, found {', '.join(self.precisions)}; add a --precision"
+                f"expected fp16, int8 or fp8 for the target tensorrt, found {', '.join(self.precisions)}; add a --precision"
             )
-        compressed = [precision for precision in self.precisions if precision not in (*FLOATS, "int8")]
+        compressed = [
+            precision for precision in self.precisions if precision not in (*FLOATS, "int8", "fp8")
+        ]
         if compressed and "coreml" not in self.targets:
             raise FewstepError(
                 f"expected --target coreml for {', '.join(compressed)}, found {', '.join(self.targets)}; add the target"
             )
-        if "w4" in compressed and self.min_target != "iOS18":
+        if "w4" in compressed and self.packages.target != "iOS18":
             raise FewstepError(
-                f"expected --min-target iOS18 for w4, whose scales of blocks it brought, found {self.min_target}"
+                f"expected --min-target iOS18 for w4, whose scales of blocks it brought, found {self.packages.target}"
             )
         if self.loop and "ort" not in self.targets:
             raise FewstepError(
@@ -129,6 +136,20 @@ class ExportConfig:
             )
         if "ort" in self.targets and not set(self.precisions) & set(FLOATS):
             raise FewstepError("expected fp32 or fp16 for the target ort, found neither; add a --precision")
+
+    def _check_fp8(self) -> None:
+        if "fp8" not in self.precisions:
+            return
+        if "tensorrt" not in self.targets or "coreml" in self.targets:
+            raise FewstepError(
+                f"expected --target tensorrt, and not coreml, for fp8, found {', '.join(self.targets)}; correct the targets"
+            )
+        old = [c for c in self.engines.compute_capabilities if float(c) < FP8_CAPABILITY]
+        if old:
+            raise FewstepError(
+                f"expected GPUs of compute capability {FP8_CAPABILITY} or newer for fp8, found {', '.join(old)}; "
+                "correct --compute-capability, or take int8"
+            )
 
     @property
     def source_name(self) -> str:
@@ -141,7 +162,7 @@ class ExportConfig:
             "source": self.source_name,
             "targets": list(self.targets),
             "precisions": list(self.precisions),
-            **({"min_target": self.min_target} if "coreml" in self.targets else {}),
+            **(self.packages.options() if "coreml" in self.targets else {}),
             "steps": self.steps,
             "sampler": self.sampler,
             "guidance": self.guidance,
@@ -159,7 +180,7 @@ class ExportConfig:
         parts = ["fewstep export", self.source_name]
         parts += [f"--target {target}" for target in self.targets]
         parts += [f"--precision {precision}" for precision in self.precisions]
-        parts += [f"--min-target {self.min_target}"] if "coreml" in self.targets else []
+        parts += self.packages.flags() if "coreml" in self.targets else []
         chosen = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance, "size": self.size}
         parts += [f"--{name} {value}" for name, value in chosen.items() if value is not None]
         parts += ["--compare"] if self.compare else []

@@ -44,9 +44,9 @@ def export(
     """
     on_progress("loading the checkpoint", 0, 1)
     if is_large(config):
-        if others := sorted({"coreml", "tensorrt"} & set(config.targets)):
+        if "tensorrt" in config.targets:
             raise FewstepError(
-                f"expected --target ort alone for a large checkpoint, found {others[0]}, whose builder holds a whole component "
+                "expected --target ort or coreml for a large checkpoint, found tensorrt, whose builder holds a whole component "
                 "several times; raise --large-from if the memory is there"
             )
         from fewstep_export.large.export import export_large  # takes seconds: it imports diffusers

@@ -10,7 +10,6 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,46 +23,24 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx_ir.passes.common import ShapeInferencePass
 
-from fewstep.errors import FewstepError
-from fewstep_export.config import MinimumTarget
+from fewstep_export.coreml.eight_bits import EightBits
 from fewstep_export.coreml.neural_engine import Forms
 from fewstep_export.coreml.ops import RULES
+from fewstep_export.coreml.ops.quantized import stored
 from fewstep_export.coreml.preflight import attribute_value, require_convertible
 from fewstep_export.coreml.rule import Call, Constant, Value, to_mil
+from fewstep_export.package_config import ConvertConfig
 
 _SMALL = 1024
 """Initializers of at most so many values may be shapes."""
-__all__ = ["ConvertConfig", "MinimumTarget", "convert", "lower"]
-
-
-@dataclass(frozen=True)
-class ConvertConfig:
-    """How a package is made.
-
-    Attributes:
-        target: the oldest system that may load it.
-        batch: rows of every input; shapes of a package are fixed.
-        half_io: whether inputs of two or more axes and all outputs are float16, which spares a device the conversion; a timestep has
-            one axis and stays float32, since FP16 is off by up to 0.25 there.
-        neural_engine: whether tokens are kept as maps and heads apart (see `neural_engine.py`).
-    """
-
-    target: MinimumTarget = "iOS17"
-    batch: int = 1
-    half_io: bool = False
-    neural_engine: bool = False
-
-    def __post_init__(self) -> None:
-        if self.target not in ("iOS17", "iOS18"):
-            raise FewstepError(f"expected iOS17 or iOS18, found {self.target}, in --min-target; choose one")
-        if self.batch < 1:
-            raise FewstepError(f"expected a batch of at least 1, found {self.batch}; choose a larger one")
+_DEFAULTS = ConvertConfig()
+__all__ = ["ConvertConfig", "convert", "lower"]
 
 
 def convert(
     model: onnx.ModelProto,
     path: Path,
-    config: ConvertConfig = ConvertConfig(),
+    config: ConvertConfig = _DEFAULTS,
     folder: Path | None = None,
 ) -> None:
     """Writes the package of a graph in FP32, or in FP16 with FP32 islands.
@@ -107,7 +84,7 @@ def lower(model: onnx.ModelProto, config: ConvertConfig, folder: Path | None = N
         }
         forms = Forms() if config.neural_engine else None
         for node in graph.node:
-            values |= _lower_node(node, values, forms)
+            values |= _lower_node(node, values, forms, ios18=config.target != "iOS17")
         outputs = [_output(values[o.name], _identifier(o.name), config.half_io) for o in graph.output]
         function.set_outputs(outputs)
     program.add_function("main", function)
@@ -125,22 +102,28 @@ def _passes() -> ct.PassPipeline:
 
 
 def _lower_node(
-    node: onnx.NodeProto, values: Mapping[str, Value], forms: Forms | None
+    node: onnx.NodeProto, values: Mapping[str, Value], forms: Forms | None, ios18: bool
 ) -> Mapping[str, Value]:
-    """The outputs of a node by name; a node without variable inputs is computed now."""
+    """The outputs of a node by name; a node without variable inputs is computed now, but for weights of eight bits."""
     inputs = tuple(values[name] if name else None for name in node.input)
-    if not any(isinstance(value, Var) for value in inputs):
-        return dict(zip(node.output, _fold(node, inputs), strict=True))
     attributes = {attribute.name: attribute_value(attribute) for attribute in node.attribute}
     name = f"{_identifier(node.output[0])}_"  # the plain names are those of the graph's outputs
-    call = Call(node.op_type, name, inputs, attributes, len(node.output))
+    call = Call(node.op_type, name, inputs, attributes, len(node.output), ios18)
+    if not any(isinstance(value, Var) for value in inputs):
+        weights = stored(call) if node.op_type == "DequantizeLinear" else None
+        folded = _fold(node, inputs) if weights is None else [weights]
+        return dict(zip(node.output, folded, strict=True))
     result = None if forms is None else forms.lower(node, call)
     result = RULES[node.op_type].lower(call) if result is None else result
     return dict(zip(node.output, result if isinstance(result, list) else [result], strict=True))
 
 
-def _fold(node: onnx.NodeProto, inputs: Sequence[Constant | None]) -> list[Constant]:
-    feeds = {name: value for name, value in zip(node.input, inputs, strict=True) if name}
+def _fold(node: onnx.NodeProto, inputs: Sequence[Value]) -> list[Constant]:
+    feeds = {
+        name: value.values() if isinstance(value, EightBits) else value
+        for name, value in zip(node.input, inputs, strict=True)
+        if name
+    }
     return list(ReferenceEvaluator(node).run(None, feeds))
 
 

@@ -13,6 +13,8 @@ _IOS18 = frozenset({"constexpr_blockwise_shift_scale", "scaled_dot_product_atten
 _WEIGHTS = frozenset(
     {"int8", "int16", "uint8", "uint16", "uint32", "int4", "uint1", "uint2", "uint3", "uint4", "uint6"}
 )
+_MORE = {"const": _WEIGHTS, "quantize": frozenset({"int8", "uint8"})}
+"""What else an operator may give."""
 
 
 def require_clean(package: Package, name: str) -> None:
@@ -36,7 +38,7 @@ def find_problems(package: Package) -> Iterator[str]:
         for name, kind in operation.outputs.items():
             if len(kind.shape) > MAX_RANK:
                 yield f"{len(kind.shape)} axes at {name}"
-            allowed = _DTYPES | _WEIGHTS if operation.operator == "const" else _DTYPES
+            allowed = _DTYPES | _MORE.get(operation.operator, frozenset())
             if kind.dtype not in allowed:
                 yield f"type {kind.dtype} at {name}"
         yield from _not_finite(operation)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fewstep.network import Feeds
 from fewstep_export.components import Array
-from fewstep_export.coreml.calibration import Hessians, Weights, hessians
+from fewstep_export.coreml.calibration import Weights, hessians
 from fewstep_export.coreml.evaluate import Evaluator
 from fewstep_export.coreml.palettes import PaletteForm, error, fit
 
@@ -48,33 +48,49 @@ class Stored:
     form: PaletteForm
 
 
-def choose(
-    half: Path, cases: Sequence[Feeds], grouped: bool, choices: Sequence[int], budget: float
-) -> Mapping[str, Stored]:
-    """The weights of a package in palettes.
+class Fitted:
+    """The weights of an FP16 package in palettes; what several precisions need of it is computed once.
 
     Args:
         half: the FP16 package.
         cases: inputs of whole trajectories, one row each.
         grouped: whether a few output channels may share a palette, which needs iOS 18; else all of a weight do.
-        choices: bits of an index that a weight may have, ascending.
-        budget: bits a weight on average, palettes included; more than the least that the choices allow.
     """
-    weights, found = Weights.read(half, SMALLEST), hessians(half, cases)
-    fitted = [
-        {bits: _store(name, weight, bits, grouped, found) for bits in choices}
-        for name, weight in weights.values.items()
-    ]
-    if len(choices) == 1:
-        return {name: forms[choices[0]] for name, forms in zip(weights.values, fitted, strict=True)}
-    coarse = {name: forms[choices[0]] for name, forms in zip(weights.values, fitted, strict=True)}
-    measured = _measure(half, coarse, cases[:: -(-len(cases) // MEASURED)])
-    options = [
-        _options(weight, forms, found.get(name), measured[name])
-        for (name, weight), forms in zip(weights.values.items(), fitted, strict=True)
-    ]
-    chosen = spend([weight.numel() for weight in weights.values.values()], options, budget)
-    return {name: forms[bits] for name, forms, bits in zip(weights.values, fitted, chosen, strict=True)}
+
+    def __init__(self, half: Path, cases: Sequence[Feeds], grouped: bool) -> None:
+        self._half, self._cases, self._grouped = half, cases, grouped
+        self._weights = Weights.read(half, SMALLEST).values
+        self._hessians = hessians(half, cases)
+        self._stored: dict[int, Mapping[str, Stored]] = {}
+
+    def choose(self, choices: Sequence[int], budget: float) -> Mapping[str, Stored]:
+        """All weights in palettes.
+
+        Args:
+            choices: bits of an index that a weight may have, ascending; one alone is taken for all.
+            budget: bits a weight on average, palettes included; more than the least that the choices allow.
+        """
+        forms = {bits: self._all_in(bits) for bits in choices}
+        if len(choices) == 1:
+            return forms[choices[0]]
+        cases = self._cases[:: -(-len(self._cases) // MEASURED)]
+        measured = _measure(self._half, forms[choices[0]], cases)
+        options = [
+            _options(
+                weight, {b: form[name] for b, form in forms.items()}, self._hessians.get(name), measured[name]
+            )
+            for name, weight in self._weights.items()
+        ]
+        chosen = spend([weight.numel() for weight in self._weights.values()], options, budget)
+        return {name: forms[bits][name] for name, bits in zip(self._weights, chosen, strict=True)}
+
+    def _all_in(self, bits: int) -> Mapping[str, Stored]:
+        if bits not in self._stored:
+            self._stored[bits] = {
+                name: _store(weight, bits, self._grouped, self._hessians.get(name))
+                for name, weight in self._weights.items()
+            }
+        return self._stored[bits]
 
 
 def spend(sizes: Sequence[int], options: Sequence[Options], budget: float) -> list[int]:
@@ -115,9 +131,9 @@ def _options(
     return {bits: Option(_cost(stored), measured * own[bits] / most) for bits, stored in forms.items()}
 
 
-def _store(name: str, weight: Tensor, bits: int, grouped: bool, found: Hessians) -> Stored:
+def _store(weight: Tensor, bits: int, grouped: bool, hessian: Tensor | None) -> Stored:
     form = PaletteForm(bits, shared_by(bits, *weight.shape) if grouped else 0)
-    return Stored(fit(weight, form, found.get(name)), form)
+    return Stored(fit(weight, form, hessian), form)
 
 
 def shared_by(bits: int, rows: int, columns: int) -> int:

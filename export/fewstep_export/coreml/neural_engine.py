@@ -6,6 +6,7 @@ removed by coremltools' passes: chains of operators that know the form stay in i
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -43,7 +44,7 @@ class Forms:
     def _linear(self, node: onnx.NodeProto, call: Call) -> Var | None:
         x, weight = call.inputs
         if not isinstance(weight, np.ndarray) or weight.ndim != 2 or not isinstance(x, Var):
-            return None
+            return None  # weights of eight bits have no such form here
         kernel = np.ascontiguousarray(weight.T)[:, :, None, None]
         return self._keep_map(
             node, call, mb.conv(x=self._map(node.input[0], x), weight=kernel, name=f"{call.name}_map")
@@ -135,6 +136,4 @@ class Forms:
 
 def _emit(call: Call, operands: Sequence[Value], name: str) -> Var:
     """The node's own operator on other operands."""
-    return RULES[call.operator].lower(
-        Call(call.operator, name, tuple(operands), call.attributes, call.outputs)
-    )
+    return RULES[call.operator].lower(replace(call, name=name, inputs=tuple(operands)))

@@ -15,6 +15,8 @@ _STEPS = 20
 """Of Lloyd's algorithm; more change the error by less than 1 %."""
 _DAMPING = 0.01
 """Of the mean of H's diagonal, added to it, as GPTQ does."""
+_FP16_VALUES = 2**16
+"""How many different values FP16 has: longer rows repeat them."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,24 @@ def _damped(hessian: Tensor) -> Tensor:
 
 
 def _kmeans(values: Tensor, importance: Tensor, count: int) -> Tensor:
-    """Lloyd's algorithm on every row of `values` (G, n) with the weights `importance` (n); palettes (G, count) in ascending order."""
+    """K-means in one dimension of every row of `values` (G, n) with the weights `importance` (n); palettes (G, count), ascending."""
     places = torch.linspace(0, values.shape[1] - 1, 2 * count + 1).round().long()[1::2]
     palettes = values.sort(1).values[:, places].contiguous()
-    importance = importance.expand_as(values)
+    if values.shape[1] <= _FP16_VALUES:
+        return _lloyd(values, importance.expand_as(values), palettes)
+    merged = [_merged(row, importance) for row in values]
+    return torch.cat([_lloyd(*one, start[None]) for one, start in zip(merged, palettes, strict=True)])
+
+
+def _merged(values: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct values of (n), which are few as they are FP16, and the importance of each (1, m): the same to Lloyd's algorithm."""
+    distinct, places = values.unique(return_inverse=True)
+    mass = torch.zeros(len(distinct), dtype=torch.float64).scatter_add_(0, places, importance.double())
+    return distinct[None], mass.float()[None]
+
+
+def _lloyd(values: Tensor, importance: Tensor, palettes: Tensor) -> Tensor:
+    """Lloyd's algorithm on every row of `values` (G, n), weighted by `importance` (G, n), from `palettes` (G, count)."""
     for _ in range(_STEPS):
         indices = torch.searchsorted((palettes[:, 1:] + palettes[:, :-1]) / 2, values)
         mass = torch.zeros_like(palettes).scatter_add_(1, indices, importance)

@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from coremltools.converters.mil.mil import Var
 
+from fewstep_export.coreml.eight_bits import EightBits
+
 Constant: TypeAlias = npt.NDArray[Any]
 Value: TypeAlias = Any
-"""A MIL `Var`, a numpy constant, or None for an input that is left out."""
+"""A MIL `Var`, a numpy constant, `EightBits`, or None for an input that is left out."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Call:
         inputs: values by position; None where an optional input is left out.
         attributes: values by name; texts as str.
         outputs: how many there are.
+        ios18: whether the target has the operators of iOS 18.
     """
 
     operator: str
@@ -30,6 +33,7 @@ class Call:
     inputs: tuple[Value, ...]
     attributes: Mapping[str, Any]
     outputs: int
+    ios18: bool = False
 
     def input(self, i: int) -> Value:
         """Input `i`, or None if it is left out."""
@@ -43,7 +47,14 @@ class Call:
         """Input `i`, of which `preflight` knows that it is constant."""
         value = self.inputs[i]
         assert not isinstance(value, Var)
-        return np.asarray(value)
+        return value.values() if isinstance(value, EightBits) else np.asarray(value)
+
+    def weight(self, i: int, transpose: bool = False) -> Value:
+        """The constant input `i`, transposed if asked to; one of eight bits stays so."""
+        value = self.inputs[i]
+        if isinstance(value, EightBits):
+            return (value.transposed() if transpose else value).emit(f"{self.name}_weight")
+        return np.ascontiguousarray(value.T) if transpose else np.asarray(value)
 
     def integers(self, i: int) -> list[int]:
         """The constant input `i` as Python integers."""
@@ -71,6 +82,8 @@ class Rule:
 
 def to_mil(value: Value) -> Value:
     """A value as MIL's builder takes it. ONNX's sentinels of 64 bits saturate rather than wrap."""
+    if isinstance(value, EightBits):
+        return value.values()
     if isinstance(value, np.ndarray) and value.dtype == np.int64:
         limits = np.iinfo(np.int32)
         return np.clip(value, limits.min, limits.max).astype(np.int32)

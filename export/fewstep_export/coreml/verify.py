@@ -52,14 +52,24 @@ def verify_package(
     evaluate, reference = Evaluator(path, mode), runner(graph)
     if tolerance is None:
         tolerance = FP32_TOLERANCE if mode == "exact" else FP16_TOLERANCE
-    pairs = [(evaluate(feeds), reference(feeds)) for feeds in cases]
+    found, right = [evaluate(feeds) for feeds in cases], [reference(feeds) for feeds in cases]
+    return compare(found, right, where, tolerance, path)
+
+
+def compare(
+    found: Sequence[Feeds], right: Sequence[Feeds], where: Sequence[Feeds], tolerance: float, path: Path
+) -> Mapping[str, Verification]:
+    """The largest difference by output between what a package gave and what it should, case by case.
+
+    Raises:
+        FewstepError: one is beyond the tolerance, which is relative to the largest output.
+    """
     verification = {}
-    for name in pairs[0][1]:
-        scale = max(float(np.abs(right[name]).max()) for _, right in pairs)
-        masks = [mask.get(name, _ALL) for mask in where] or [_ALL] * len(pairs)
-        error = max(
-            _error(found[name], right[name], mask) for (found, right), mask in zip(pairs, masks, strict=True)
-        )
+    for name in right[0]:
+        scale = max(float(np.abs(outputs[name]).max()) for outputs in right)
+        masks = [mask.get(name, _ALL) for mask in where] or [_ALL] * len(right)
+        triples = zip(found, right, masks, strict=True)
+        error = max(_error(ours[name], theirs[name], mask) for ours, theirs, mask in triples)
         if not error <= tolerance * scale:
             raise FewstepError(
                 f"expected {name} within {tolerance:.0e} of ONNX Runtime, found {error / scale:.1e}, in {path}; "
@@ -67,6 +77,11 @@ def verify_package(
             )
         verification[name] = Verification(error, scale, tolerance * scale)
     return verification
+
+
+def worst(found: Mapping[str, Verification]) -> Verification:
+    """The output that is furthest from right."""
+    return max(found.values(), key=lambda check: check.max_abs_error / check.output_scale)
 
 
 def _error(found: Array, right: Array, mask: Array) -> float:

@@ -32,7 +32,7 @@ def graph_cases(folder: Path, graph: Path) -> list[Case]:
     """The cases on which a graph is evaluated: as stored, or one a picture if the weights beside the graph are large."""
     cases = load_cases(folder)
     weights = sum(file.stat().st_size for file in graph.parent.glob(f"{graph.name}*"))
-    return cases if weights <= PAIRS_UP_TO else [row for case in cases for row in _rows(case)]
+    return cases if weights <= PAIRS_UP_TO else [row for case in cases for row in rows_of(case)]
 
 
 def first_row(feeds: Feeds) -> Feeds:
@@ -40,7 +40,8 @@ def first_row(feeds: Feeds) -> Feeds:
     return {name: array[:1] for name, array in feeds.items()}
 
 
-def _rows(case: Case) -> list[Case]:
+def rows_of(case: Case) -> list[Case]:
+    """A case a picture."""
     batch = len(next(iter(case.feeds.values())))
     groups = [getattr(case, group) for group in _GROUPS]
     return [

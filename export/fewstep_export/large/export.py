@@ -5,33 +5,29 @@
 3. The bundle is put together of the files of these stages. Finished stages stay until it is there, so that a run that was killed goes on.
 """
 
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import onnx
-
 from fewstep.errors import FewstepError
-from fewstep.manifest import Component, Provenance, Variant
+from fewstep.manifest import Provenance
 from fewstep.records import to_json
 from fewstep_export.bundle_manifest import manifest_of, write_texts
 from fewstep_export.bundle_writer import require_replaceable, reusable, staged_folder, write_manifest
 from fewstep_export.checkpoints.folder import LIBRARIES
-from fewstep_export.config import ExportConfig, OnProgress, OnSay
-from fewstep_export.large.check import check_graph, load_verification
+from fewstep_export.config import FLOATS, ExportConfig, OnProgress, OnSay
+from fewstep_export.large.check import check_graph
 from fewstep_export.large.child import in_child
 from fewstep_export.large.component import Source, evaluate, write_graph
 from fewstep_export.large.forecast import forecast
 from fewstep_export.large.half import check_half, write_half
 from fewstep_export.large.memory import machine_bytes, require_memory
 from fewstep_export.large.stages import DONE, Stages, hash_file
+from fewstep_export.large.variants import Builds, Built, coreml_variant, onnxruntime_variant
 from fewstep_export.parity import FP16_TOLERANCE, FP32_TOLERANCE
 from fewstep_export.provenance import provenance_of
-from fewstep_export.signature import component_record
 
 Work = Callable[..., None]
 """A module-level function whose last argument is the folder that it fills."""
@@ -52,7 +48,7 @@ def export_large(config: ExportConfig, on_progress: OnProgress, say: OnSay) -> P
     require_replaceable(config.output)
     on_progress("reading the checkpoint", 0, 1)
     lean = Source(config).open()
-    forecasts = forecast(lean)
+    forecasts = forecast(lean, "coreml" in config.targets)
     for name, expected in forecasts.items():
         say(f"{name}: {expected.describe()}")
     require_memory(forecasts, machine_bytes(), config.large.force)
@@ -63,11 +59,13 @@ def export_large(config: ExportConfig, on_progress: OnProgress, say: OnSay) -> P
     if reusable(config.output, provenance):
         return config.output
     names = [component.name for component in generator.components]
-    half = "fp16" in config.precisions
-    run = _Run(Stages.of(config.output), provenance, on_progress, say, len(names) * (5 if half else 3))
-    built = _components(run, source, names, half)
+    run = _Run(Stages.of(config.output), provenance, on_progress, say, len(names) * _stages(config))
+    built = _components(run, source, names)
     with staged_folder(config.output) as root:
-        variants = [_variant(precision, built, root) for precision in config.precisions]
+        variants = [
+            *(onnxruntime_variant(p, built, root) for p in config.precisions if "ort" in config.targets),
+            *(coreml_variant(p, built, root) for p in config.precisions if "coreml" in config.targets),
+        ]
         write_texts(generator, root)
         table = generator.sampling.table()
         write_manifest(root, manifest_of(generator, table, variants, root, provenance))
@@ -75,29 +73,31 @@ def export_large(config: ExportConfig, on_progress: OnProgress, say: OnSay) -> P
     return config.output
 
 
+def _stages(config: ExportConfig) -> int:
+    """How many a component goes through."""
+    half, packages = "fp16" in config.precisions, "coreml" in config.targets
+    return 3 + 2 * half + 2 * packages + 2 * (half and packages)
+
+
 def _require_plain(config: ExportConfig) -> None:
-    """Refuses what needs all networks in memory at once."""
+    """Refuses what needs all networks, or a whole component several times, in memory at once."""
     asked = ["--compare"] * config.compare + config.loop.flags()
     if asked:
         raise FewstepError(
             f"expected an export of one component at a time to draw no pictures, found {' '.join(asked)}, for {config.source_name}; "
             "leave that out, or raise --large-from if the whole model fits into memory"
         )
+    if others := [precision for precision in config.precisions if precision not in FLOATS]:
+        raise FewstepError(
+            f"expected fp32 or fp16 for an export of one component at a time, found {others[0]}, for {config.source_name}; "
+            "leave that out, or raise --large-from if the whole model fits into memory"
+        )
 
 
-@dataclass(frozen=True)
-class _Built:
-    """A graph in the folder of its stage, and the folder of its verification."""
-
-    graph: Path
-    check: Path
-
-
-def _components(
-    run: "_Run", source: Source, names: Sequence[str], half: bool
-) -> Mapping[str, Mapping[str, _Built]]:
-    """The builds of every component by precision."""
-    built: dict[str, Mapping[str, _Built]] = {}
+def _components(run: "_Run", source: Source, names: Sequence[str]) -> Builds:
+    """The builds of every component."""
+    built: dict[str, Mapping[str, Built]] = {}
+    half, packages = "fp16" in source.config.precisions, "coreml" in source.config.targets
     encoded: Path | None = None
     for name in names:
         cases = run.stage(f"{name}-torch", evaluate, source, name, encoded)
@@ -105,34 +105,40 @@ def _components(
             encoded = cases
         graph = run.stage(f"{name}-fp32", write_graph, source, name, cases) / f"{name}.onnx"
         checked = run.stage(f"{name}-fp32-check", check_graph, graph, cases, FP32_TOLERANCE)
-        built[name] = {"fp32": _Built(graph, checked)}
+        built[name] = {"fp32": Built(graph, checked)}
         if half:
             lowered = run.stage(f"{name}-fp16", write_half, graph, cases) / f"{name}.onnx"
             checked = run.stage(f"{name}-fp16-check", check_half, lowered, cases, FP16_TOLERANCE)
-            built[name] = {**built[name], "fp16": _Built(lowered, checked)}
+            built[name] = {**built[name], "fp16": Built(lowered, checked)}
+        if packages:
+            built[name] = _packages(run, source.config, name, cases, built[name])
     return built
 
 
-def _variant(precision: str, built: Mapping[str, Mapping[str, _Built]], root: Path) -> Variant:
-    """Puts the graphs of a precision into the bundle."""
-    folder = root / "ort" / precision
-    folder.mkdir(parents=True)
-    components: dict[str, Component] = {}
-    for name, builds in built.items():
-        for file in sorted(builds[precision].graph.parent.glob(f"{name}.onnx*")):
-            _link(file, folder / file.name)
-        model = onnx.load(str(folder / f"{name}.onnx"), load_external_data=False)
-        components[name] = component_record(model, f"ort/{precision}/{name}.onnx")
-    verification = {name: load_verification(builds[precision].check) for name, builds in built.items()}
-    return Variant(precision, "onnxruntime", precision, "onnx", components, verification)
+def _packages(
+    run: "_Run", config: ExportConfig, name: str, cases: Path, built: Mapping[str, Built]
+) -> Mapping[str, Built]:
+    """The builds of a component with their packages; FP32 shows small mistakes, so it is made whatever is asked for."""
+    from fewstep_export.coreml.verify import FP16_TOLERANCE as HALF  # coremltools is an extra
+    from fewstep_export.coreml.verify import FP32_TOLERANCE as FULL
+    from fewstep_export.large.packages import check_package, write_package
 
-
-def _link(file: Path, place: Path) -> None:
-    """A second name for a file, or a copy where the disk has no such thing."""
-    try:
-        os.link(file, place)
-    except OSError:
-        shutil.copyfile(file, place)
+    done = {}
+    for precision, one in built.items():
+        mode, tolerance = ("exact", FULL) if precision == "fp32" else ("fp16", HALF)
+        chosen = replace(config.packages, half_io=config.packages.half_io and precision != "fp32")
+        folder = run.stage(f"{name}-coreml-{precision}", write_package, one.graph, chosen)
+        check = run.stage(
+            f"{name}-coreml-{precision}-check",
+            check_package,
+            folder,
+            built["fp32"].graph,
+            cases,
+            mode,
+            tolerance,
+        )
+        done[precision] = replace(one, packages=folder, package_check=check)
+    return done
 
 
 @dataclass

@@ -13,8 +13,13 @@ from fewstep_export.large.component import Lean
 from fewstep_export.large.memory import FLOAT, MemoryForecast
 
 
-def forecast(lean: Lean) -> Mapping[str, MemoryForecast]:
-    """The forecast by component: torch evaluates a prompt and the negative one at once, a graph too if it is small."""
+def forecast(lean: Lean, packages: bool = False) -> Mapping[str, MemoryForecast]:
+    """The forecast by component: torch evaluates a prompt and the negative one at once, a graph too if it is small.
+
+    Args:
+        lean: the model.
+        packages: whether packages for Core ML are made.
+    """
     generator = lean.generator
     encoded: tuple[Case, ...] = ()
     forecasts: dict[str, MemoryForecast] = {}
@@ -27,7 +32,7 @@ def forecast(lean: Lean) -> Mapping[str, MemoryForecast]:
         graph = evaluation.graph
         if FLOAT * sum(map(prod, shapes.values())) > PAIRS_UP_TO:
             graph = imagine(lean.component(component.name), first_row(feeds)).graph
-        forecasts[component.name] = MemoryForecast.of(shapes, evaluation.torch, graph)
+        forecasts[component.name] = MemoryForecast.of(shapes, evaluation.torch, graph, packages)
     return forecasts
 
 

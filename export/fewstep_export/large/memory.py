@@ -32,16 +32,22 @@ class MemoryForecast:
         export: tracing and writing.
         reference: one evaluation by torch, and before it the largest weight as it is stored.
         check: one evaluation by ONNX Runtime, which maps the weights and keeps packed copies of none.
+        package: the FP32 package for Core ML, made and evaluated in float64; 0 where none is asked for.
     """
 
     weights: int
     export: int
     reference: int
     check: int
+    package: int = 0
 
     @classmethod
     def of(
-        cls, shapes: Mapping[str, tuple[int, ...]], activations: int, graph_activations: int
+        cls,
+        shapes: Mapping[str, tuple[int, ...]],
+        activations: int,
+        graph_activations: int,
+        packages: bool = False,
     ) -> "MemoryForecast":
         """The forecast for weights of these shapes and so many bytes of activations alive at once, in torch and in a graph."""
         sizes = [FLOAT * prod(shape) for shape in shapes.values()]
@@ -49,18 +55,20 @@ class MemoryForecast:
         export = BASE + GRAPH + COPIES * largest
         reference = BASE + total + largest + TORCH_COPIES * activations
         check = BASE + total + graph_activations
-        return cls(total, *(int(MARGIN * peak) for peak in (export, reference, check)))
+        package = (BASE + total + 2 * COPIES * largest + 2 * graph_activations) if packages else 0
+        return cls(total, *(int(MARGIN * peak) for peak in (export, reference, check, package)))
 
     @property
     def peak(self) -> int:
         """Of the whole export."""
-        return max(self.export, self.reference, self.check)
+        return max(self.export, self.reference, self.check, self.package)
 
     def describe(self) -> str:
         """One line for a person."""
         return (
             f"weights {_gb(self.weights)}, peak memory about {_gb(self.peak)} "
-            f"(export {_gb(self.export)}, torch {_gb(self.reference)}, check {_gb(self.check)})"
+            f"(export {_gb(self.export)}, torch {_gb(self.reference)}, check {_gb(self.check)}"
+            f"{f', Core ML {_gb(self.package)}' if self.package else ''})"
         )
 
 

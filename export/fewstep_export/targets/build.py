@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from fewstep_export.components import Generator
-from fewstep_export.config import ExportConfig, Precision
+from fewstep_export.config import ExportConfig
 from fewstep_export.fixed_inputs import Cases
 from fewstep_export.onnx_export import ExportedComponent, export_component
 from fewstep_export.targets import ort
@@ -15,13 +15,9 @@ from fewstep_export.targets.ort import Begin, Build
 def stages(generator: Generator, config: ExportConfig) -> int:
     """How often `build_all` calls `begin`."""
     of_ort = ort.stages(config.precisions) if "ort" in config.targets else 0
-    of_coreml = len(_for_coreml(config)) if "coreml" in config.targets else 0
-    of_tensorrt = len({"fp16", "int8"} & set(config.precisions)) if "tensorrt" in config.targets else 0
+    of_coreml = len(config.precisions) if "coreml" in config.targets else 0
+    of_tensorrt = len({"fp16", "int8", "fp8"} & set(config.precisions)) if "tensorrt" in config.targets else 0
     return len(generator.components) + of_ort + of_coreml + of_tensorrt
-
-
-def _for_coreml(config: ExportConfig) -> list[Precision]:
-    return [precision for precision in config.precisions if precision != "int8"]
 
 
 def build_all(
@@ -69,4 +65,4 @@ def _coreml(
     from fewstep_export.targets import coreml  # coremltools is an extra
 
     inputs = partial(trajectory_inputs, generator)
-    return coreml.build(graphs, _for_coreml(config), config.min_target, cases, inputs, root, begin)
+    return coreml.build(graphs, config.precisions, config.packages, cases, inputs, root, begin)

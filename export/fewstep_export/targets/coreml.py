@@ -1,28 +1,36 @@
 """The target Core ML: .mlpackage folders, each judged by reading it back from disk."""
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import onnx
 
 from fewstep.engines.coreml import split_rows
-from fewstep.manifest import Variant, Verification
+from fewstep.manifest import Component, Variant
 from fewstep.network import Feeds
-from fewstep_export.config import FLOATS, MinimumTarget, Precision
+from fewstep_export.config import FLOATS, Precision
 from fewstep_export.coreml.compress import SCHEMES, compress, palettize
-from fewstep_export.coreml.convert import ConvertConfig, convert
+from fewstep_export.coreml.convert import convert
 from fewstep_export.coreml.evaluate import Evaluator, Mode, by_rows
-from fewstep_export.coreml.mixed_bits import choose
+from fewstep_export.coreml.mixed_bits import Fitted
+from fewstep_export.coreml.package import read_package
 from fewstep_export.coreml.trajectories import Inputs
-from fewstep_export.coreml.verify import FP16_TOLERANCE, FP32_TOLERANCE, verify_package
+from fewstep_export.coreml.verify import FP16_TOLERANCE, FP32_TOLERANCE, verify_package, worst
 from fewstep_export.fixed_inputs import Case, Cases
 from fewstep_export.onnx_export import ExportedComponent
+from fewstep_export.package_config import ConvertConfig
 from fewstep_export.picture_loop import MINIMUM_PSNR, MINIMUM_PSNR_FP32
 from fewstep_export.signature import component_record
 from fewstep_export.targets.ort import Begin, Build, to_fp16
+from fewstep_export.tensorrt.qdq import activation_ranges, quantized
+
+_RANGED = 12
+"""Of the inputs on the way to pictures, so many give the ranges of eight-bit activations."""
+_FLOAT_ACTIVATIONS = frozenset({"text_encoder"})
+"""Components that int8 gives weights of eight bits alone: this one runs once a picture, and is sensitive."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class _Bounds:
 def build(
     graphs: Sequence[ExportedComponent],
     precisions: Sequence[Precision],
-    target: MinimumTarget,
+    config: ConvertConfig,
     cases: Cases,
     inputs: Inputs,
     root: Path,
@@ -46,12 +54,12 @@ def build(
     """Writes packages under `root`/coreml and returns the variants, named "coreml-" and the precision, in the given order.
 
     FP32 is made and held to its tight bound whether it is asked for or not, since it alone shows small mistakes: it goes first,
-    then FP16, then what is made of FP16. Palettes are fitted to `inputs`.
+    then FP16, then what is made of FP16. Palettes and ranges of activations are fitted to `inputs`.
 
     Raises:
         FewstepError: a package does not compute what its graph does, or cannot be made.
     """
-    packages = _Packages(graphs, target, cases, cache(inputs), root)
+    packages = _Packages(graphs, config, cases, cache(inputs), root)
     builds = {}
     for precision in sorted(precisions, key=_order):
         begin(f"converting to Core ML {precision} and verifying")
@@ -66,18 +74,19 @@ class _Packages:
     def __init__(
         self,
         graphs: Sequence[ExportedComponent],
-        target: MinimumTarget,
+        config: ConvertConfig,
         cases: Cases,
         inputs: Inputs,
         root: Path,
     ) -> None:
-        self._graphs, self._config, self._root = graphs, ConvertConfig(target), root
+        self._graphs, self._config, self._root = graphs, config, root
         self._inputs = inputs
         self._rows = {
             name: [r for case in some for r in split_rows(case.feeds)] for name, some in cases.items()
         }
         self._where = {name: [r for case in some for r in _masks(case)] for name, some in cases.items()}
         self._done: dict[Precision, Build] = {}
+        self._palettes: dict[str, Fitted] = {}
 
     def build(self, precision: Precision) -> Build:
         """The variant of a precision, made on first use together with what it is made of."""
@@ -101,23 +110,39 @@ class _Packages:
             found = verify_package(
                 path, graph.model, self._rows[name], bounds.mode, bounds.tolerance, self._where[name]
             )
-            verification[name] = _worst(found)
-            components[name] = component_record(graph.model, path.relative_to(self._root).as_posix())
+            verification[name] = worst(found)
+            components[name] = package_record(graph.model, path, self._root)
             runs[name] = by_rows(Evaluator(path, bounds.mode))
         variant = Variant(f"coreml-{precision}", "coreml", precision, "mlpackage", components, verification)
         return Build(variant, runs, bounds.minimum_psnr)
 
     def _write(self, precision: Precision, graph: ExportedComponent, path: Path) -> None:
-        if precision in FLOATS:
-            convert(_in_precision(graph.model, precision), path, self._config)
+        if precision == "fp32":
+            convert(graph.model, path, replace(self._config, half_io=False))
             return
-        half = self._path("fp16", graph)
-        choices, budget = SCHEMES[precision].palettes
-        if not choices:
+        if precision == "fp16":
+            convert(to_fp16(graph.model), path, self._config)
+            return
+        half, name = self._path("fp16", graph), graph.component.name
+        if precision == "int8" and name not in _FLOAT_ACTIVATIONS:
+            convert(self._in_eight_bits(graph), path, self._config)
+        elif SCHEMES[precision].palettes[0]:
+            palettize(half, path, self._fitted(half, name).choose(*SCHEMES[precision].palettes))
+        else:
             compress(half, path, precision)
-            return
-        grouped = self._config.target != "iOS17"
-        palettize(half, path, choose(half, self._inputs()[graph.component.name], grouped, choices, budget))
+
+    def _in_eight_bits(self, graph: ExportedComponent) -> onnx.ModelProto:
+        """The FP16 graph with products of eight-bit weights and activations."""
+        inputs = self._inputs()[graph.component.name]
+        ranges = activation_ranges(graph.model, inputs[:: -(-len(inputs) // _RANGED)])
+        return quantized(to_fp16(graph.model), ranges)
+
+    def _fitted(self, half: Path, name: str) -> Fitted:
+        """The palettes of a component."""
+        if name not in self._palettes:
+            grouped = self._config.target != "iOS17"
+            self._palettes[name] = Fitted(half, self._inputs()[name], grouped)
+        return self._palettes[name]
 
     def _path(self, precision: Precision, graph: ExportedComponent) -> Path:
         return self._root / "coreml" / precision / f"{graph.component.name}.mlpackage"
@@ -129,8 +154,18 @@ def _masks(case: Case) -> list[Feeds]:
     return split_rows(case.where) if case.where else [{}] * count
 
 
-def _in_precision(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
-    return model if precision == "fp32" else to_fp16(model)
+def package_record(model: onnx.ModelProto, path: Path, root: Path) -> Component:
+    """The signature of the package as it lies on the disk: with the graph's free batch, which engines split, and the package's types."""
+    record = component_record(model, path.relative_to(root).as_posix())
+    package = read_package(path)
+    declared = {**package.inputs, **{n: k for o in package.operations for n, k in o.outputs.items()}}
+    specs = (
+        tuple(
+            replace(spec, dtype="float16") if declared[spec.name].dtype == "fp16" else spec for spec in specs
+        )
+        for specs in (record.inputs, record.outputs)
+    )
+    return Component(record.file, *specs)
 
 
 def _bounds(precision: Precision) -> _Bounds:
@@ -144,7 +179,3 @@ def _bounds(precision: Precision) -> _Bounds:
 def _order(precision: Precision) -> int:
     """How many precisions come before it: FP32, FP16, then all others."""
     return FLOATS.index(precision) if precision in FLOATS else len(FLOATS)
-
-
-def _worst(found: Mapping[str, Verification]) -> Verification:
-    return max(found.values(), key=lambda check: check.max_abs_error / check.output_scale)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from fewstep.engines import Tensors, check_tensors
 from fewstep.errors import BundleError, FewstepError
-from fewstep.manifest import Component
+from fewstep.manifest import Component, TensorSpec
 
 ComputeUnits = Literal["ALL", "CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY"]
 """Where Core ML may run a program, in the words of coremltools."""
@@ -48,27 +49,40 @@ class CoreMLEngine:
         self.seconds = 0.0
         self._where = component.file
         self._component = component
+        self._outputs = tuple(
+            replace(spec, dtype="float32") for spec in component.outputs
+        )  # as the sampler wants them
         program = path if cache is None or path.suffix == ".mlmodelc" else compiled(path, cache, digest(path))
         self._model = _load(program, units, function)
 
     def run(self, feeds: Tensors) -> dict[str, npt.NDArray[np.float32]]:
-        """Runs the graph once a row; see `Engine.run`."""
-        check_tensors(feeds, self._component.inputs, self._where)
+        """Runs the graph once a row; see `Engine.run`. Inputs that the package wants in float16 are given in float32 as well."""
+        given = as_declared(feeds, self._component.inputs)
+        check_tensors(given, self._component.inputs, self._where)
         begin = perf_counter()
-        rows = [self._model.predict(row) for row in split_rows(feeds)]
+        rows = [self._model.predict(row) for row in split_rows(given)]
         self.seconds = perf_counter() - begin
         outputs = {
             spec.name: np.concatenate([np.asarray(row[spec.name], dtype=np.float32) for row in rows])
             for spec in self._component.outputs
         }
-        check_tensors(outputs, self._component.outputs, self._where)
+        check_tensors(outputs, self._outputs, self._where)
         return outputs
 
     def write(self, feeds: Tensors, outputs: Tensors) -> None:
         """Runs the graph and copies: Core ML's Python interface owns its outputs; see `Engine.write`."""
-        check_tensors(outputs, self._component.outputs, self._where)
+        check_tensors(outputs, self._outputs, self._where)
         for name, result in self.run(feeds).items():
             np.copyto(outputs[name], result)
+
+
+def as_declared(feeds: Tensors, specs: tuple[TensorSpec, ...]) -> Tensors:
+    """The feeds, those of float32 rounded to float16 where a package declares that (`fewstep export --half-io`)."""
+    half = {spec.name for spec in specs if spec.dtype == "float16"}
+    return {
+        name: array.astype(np.float16) if name in half and array.dtype == np.float32 else array
+        for name, array in feeds.items()
+    }
 
 
 def split_rows(feeds: Tensors) -> list[Mapping[str, npt.NDArray[np.generic]]]:

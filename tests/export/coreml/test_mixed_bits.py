@@ -10,7 +10,7 @@ from fewstep.network import Feeds
 from fewstep_export.coreml.compress import palettize
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator
-from fewstep_export.coreml.mixed_bits import Option, choose, shared_by, spend
+from fewstep_export.coreml.mixed_bits import Fitted, Option, shared_by, spend
 from fewstep_export.coreml.package import read_package
 from fewstep_export.onnx_export import Graphs
 from fewstep_export.targets.ort import to_fp16
@@ -52,7 +52,7 @@ def half(graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_budget_holds_and_the_package_computes_with_the_palettes(
     grouped: bool, half: Path, inputs: dict[str, list[Feeds]], tmp_path: Path
 ) -> None:
-    chosen = choose(half, inputs["decoder"], grouped, CHOICES, 5.5)
+    chosen = Fitted(half, inputs["decoder"], grouped).choose(CHOICES, 5.5)
     assert len({stored.form.bits for stored in chosen.values()}) > 1
     size = sum(stored.values.numel() for stored in chosen.values())
     assert sum(stored.values.numel() * stored.form.bits for stored in chosen.values()) <= 5.5 * size

@@ -90,11 +90,14 @@ CASES: list[Case] = [
 COMPOUND = {
     "And",
     "ArgMax",
+    "Attention",
     "Cast",
+    "DequantizeLinear",
     "Equal",
     "GatherND",
     "Greater",
     "GreaterOrEqual",
+    "GroupNormalization",
     "IsNaN",
     "Less",
     "LessOrEqual",
@@ -102,10 +105,12 @@ COMPOUND = {
 } | {
     "Not",
     "Or",
+    "QuantizeLinear",
+    "RMSNormalization",
     "Shape",
     "Where",
 }
-"""Operators with other types; they have tests of their own below."""
+"""Operators with other types, or of later opsets; they have tests of their own, below, in test_opset_23 and in test_quantized."""
 
 
 def _graph(nodes: list[onnx.NodeProto], feeds: Array, constants: Mapping[str, Array]) -> onnx.ModelProto:

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from fewstep_export.coreml.palettes import PaletteForm, error, fit
+from fewstep_export.coreml.palettes import PaletteForm, _kmeans, _lloyd, error, fit
 
 torch.manual_seed(0)
 MIXED = torch.randn(400, 24) @ torch.randn(24, 24) * torch.rand(24)
@@ -46,3 +46,11 @@ def test_feedback_is_near_the_best_choice_of_indices() -> None:
     palette = stored.unique().tolist()
     best = min(error(weight, torch.tensor([choice]), hessian) for choice in product(palette, repeat=6))
     assert error(weight, stored, hessian) <= 1.5 * best
+
+
+def test_values_that_repeat_are_merged_without_a_change() -> None:
+    values, importance = torch.randn(2, 500).half().float().repeat(1, 140), torch.rand(70_000)
+    found = _kmeans(values, importance, 16)  # longer than FP16 has values
+    start = values.sort(1).values[:, torch.linspace(0, 69_999, 33).round().long()[1::2]]
+    right = _lloyd(values.double(), importance.double().expand(2, -1), start.double().contiguous())
+    torch.testing.assert_close(found.double(), right, atol=1e-4, rtol=0)

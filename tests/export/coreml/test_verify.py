@@ -11,9 +11,10 @@ from coremltools.proto import Model_pb2
 
 from fewstep.errors import FewstepError
 from fewstep.network import Feeds
-from fewstep_export.coreml.convert import ConvertConfig, MinimumTarget, convert
+from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.verify import verify_package
 from fewstep_export.onnx_export import Graphs
+from fewstep_export.package_config import MinimumTarget
 from fewstep_export.targets.ort import to_fp16
 
 from .conftest import COMPONENTS

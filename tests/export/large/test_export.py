@@ -25,6 +25,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from fewstep.bundle import Bundle
 from fewstep.errors import IntegrityError
 from fewstep.pipeline import Pipeline
+from fewstep.verification import verify_bundle
 from fewstep_export.config import ExportConfig, Lora
 from fewstep_export.exporter import export
 from fewstep_export.large.check import check_graph, load_verification
@@ -54,6 +55,10 @@ def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
     [
         (["--compare"], "to draw no pictures, found --compare, for checkpoint; leave that out"),
         (["--hoist", "--unroll", 2], "to draw no pictures, found --hoist --unroll 2, for checkpoint"),
+        (
+            ["--target", "coreml", "--precision", "w8"],
+            "expected fp32 or fp16 for an export of one component at a time, found w8",
+        ),
         (["--large-from", -1], "expected a size of 0 GB or more, found -1.0; correct --large-from"),
     ],
 )
@@ -232,3 +237,16 @@ def test_the_forecast_is_what_the_processes_take(checkpoint: Checkpoint, tmp_pat
     assert 0.6 * expected.reference < torch <= expected.reference
     assert 0.3 * expected.export < export <= expected.export
     assert check <= expected.check  # ONNX Runtime maps the words, and reads those of the prompts
+
+
+@pytest.mark.slow
+def test_packages_for_core_ml(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    output = tmp_path / "x.fewstep"
+    result = run(checkpoint("sd1"), output, "--target", "ort", "--target", "coreml", "--precision", "fp16")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"denoiser: weights .*, Core ML \d\.\d\d GB\)", result.stderr)
+    assert re.search(r"denoiser-coreml-fp32-check: [\d.]+ s, peak memory", result.stderr)
+    opened = Bundle.open(output)
+    assert [v.name for v in opened.manifest.variants] == ["fp32", "fp16", "coreml-fp32", "coreml-fp16"]
+    found = [finding for finding in verify_bundle(opened) if finding.variant.startswith("coreml")]
+    assert len(found) == 6 and all(finding.ok and (finding.error or 0) > 0 for finding in found)

@@ -28,6 +28,13 @@ def test_says_so_in_one_line() -> None:
     assert line.startswith("weights 3.44 GB, peak memory about 5.29 GB (export 0.91 GB")
 
 
+def test_a_package_is_told_where_one_is_asked_for() -> None:
+    plain, packages = (MemoryForecast.of({"w": (1000, 1000)}, 0, 0, asked) for asked in (False, True))
+    assert plain.package == 0 and packages.package > packages.check
+    assert packages.peak >= packages.package and "Core ML" in packages.describe()
+    assert "Core ML" not in plain.describe()
+
+
 def test_what_does_not_fit_is_refused_by_name_unless_forced() -> None:
     forecasts = {
         name: MemoryForecast.of({"w": (side, 1000)}, 0, 0) for name, side in (("a", 10), ("b", 10**6))

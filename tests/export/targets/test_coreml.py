@@ -18,6 +18,7 @@ from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig, Precision
 from fewstep_export.exporter import export_generator
 from fewstep_export.fixed_inputs import Cases
+from fewstep_export.package_config import ConvertConfig
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "w8", "palette4")
 
@@ -98,7 +99,7 @@ def test_a_wrong_weight_with_the_right_hash_is_found_by_its_pictures(
         (("ort",), ("fp32", "w8"), "expected --target coreml for w8, found ort"),
         (("coreml",), ("w4",), "expected --min-target iOS18 for w4"),
         (("ort", "coreml"), ("w8",), "expected fp32 or fp16 for the target ort"),
-        (("coreml",), ("int8",), "expected --target tensorrt for int8"),
+        (("ort",), ("fp32", "int8"), "expected --target tensorrt or coreml for int8"),
     ],
 )
 def test_what_no_package_can_have_is_refused_before_any_work(
@@ -111,7 +112,7 @@ def test_what_no_package_can_have_is_refused_before_any_work(
 @pytest.mark.slow
 def test_a_bundle_of_compressed_packages_alone(tiny: Generator, tmp_path: Path) -> None:
     config = ExportConfig(
-        "tiny", tmp_path / "t.fewstep", ("coreml",), ("w4", "palette-mixed"), min_target="iOS18"
+        "tiny", tmp_path / "t.fewstep", ("coreml",), ("w4", "palette-mixed"), packages=ConvertConfig("iOS18")
     )
     opened = Bundle.open(export_generator(tiny, config))
     assert opened.manifest.default_variant == "coreml-w4"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewstep.engines.coreml import CoreMLEngine, compiled, digest, split_rows
+from fewstep.engines.coreml import CoreMLEngine, as_declared, compiled, digest, split_rows
 from fewstep.errors import FewstepError
 from fewstep.manifest import Component, TensorSpec
 
@@ -54,3 +54,11 @@ def test_rows_of_a_batch() -> None:
     rows = split_rows(feeds)
     assert [row["t"].tolist() for row in rows] == [[0.0], [1.0], [2.0]]
     np.testing.assert_array_equal(np.concatenate([row["x"] for row in rows]), feeds["x"])
+
+
+def test_inputs_of_a_package_with_float16_are_rounded_and_others_left() -> None:
+    feeds = {"latents": np.array([[0.1]], np.float32), "timestep": np.array([999.0], np.float32)}
+    specs = (TensorSpec("latents", "float16", (1, 1)), TensorSpec("timestep", "float32", (1,)))
+    given = as_declared(feeds, specs)
+    assert given["latents"].dtype == np.float16 and given["latents"][0, 0] == np.float16(0.1)
+    assert given["timestep"] is feeds["timestep"]

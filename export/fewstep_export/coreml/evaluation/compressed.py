@@ -1,4 +1,4 @@
-"""Weights that are stored in fewer bits."""
+"""Weights that are stored in fewer bits, and activations that pass in eight."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -44,6 +44,32 @@ def _blockwise(a: Arguments) -> Tensor:
     return (data.to(scale) - (0 if offset is None else offset.to(scale))) * scale
 
 
+_LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
+
+
+def _quantize(a: Arguments) -> Tensor:
+    """Halves go to the even number, as in ONNX."""
+    scale, zero = (_along(a[name], a) if name in a else None for name in ("scale", "zero_point"))
+    low, high = _LIMITS[a["output_dtype"]]
+    return ((a["input"] / scale).round() + (0 if zero is None else zero)).clamp(low, high)
+
+
+def _dequantize(a: Arguments) -> Tensor:
+    scale, zero = (_along(a[name], a) if name in a else None for name in ("scale", "zero_point"))
+    assert scale is not None
+    return (a["input"] - (0 if zero is None else zero)).to(scale) * scale
+
+
+def _along(parameter: Tensor, a: Arguments) -> Tensor:
+    """A parameter for all, or one for each place along an axis."""
+    axis = int(a["axis"]) if "axis" in a else 0
+    return (
+        parameter.reshape([-1 if i == axis else 1 for i in range(a["input"].ndim)])
+        if parameter.ndim
+        else parameter
+    )
+
+
 def _repeat(parameter: Tensor, data: Tensor) -> Tensor:
     """A parameter of each block at each of its places."""
     for axis, size in enumerate(data.shape):
@@ -55,4 +81,6 @@ OPERATORS: Mapping[str, Callable[[Arguments], Tensor]] = {
     "constexpr_affine_dequantize": _affine,
     "constexpr_blockwise_shift_scale": _blockwise,
     "constexpr_lut_to_dense": _lut,
+    "dequantize": _dequantize,
+    "quantize": _quantize,
 }

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 
-from fewstep_export.coreml.ops import elementwise, layout, linear, normalisation, resize
+from fewstep_export.coreml.ops import attention, elementwise, layout, linear, normalisation, quantized, resize
 from fewstep_export.coreml.rule import Rule
 
 RULES: Mapping[str, Rule] = {
+    **attention.RULES,
     **elementwise.RULES,
     **layout.RULES,
     **linear.RULES,
     **normalisation.RULES,
+    **quantized.RULES,
     **resize.RULES,
 }
 """Rules by ONNX operator."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from coremltools.converters.mil import Builder as mb  # noqa: N813
+from coremltools.converters.mil.mil import Var
 
 from fewstep_export.coreml.rule import Call, Rule, Value, rank
 
@@ -11,20 +12,15 @@ _MAX_LINEAR_RANK = 3  # of mb.linear's input
 
 
 def _matmul(call: Call) -> Value:
-    x, y = call.operand(0), call.operand(1)
-    if (
-        isinstance(y, np.ndarray)
-        and y.ndim == 2
-        and rank(x) <= _MAX_LINEAR_RANK
-        and not isinstance(x, np.ndarray)
-    ):
-        return mb.linear(x=x, weight=np.ascontiguousarray(y.T), name=call.name)
-    return mb.matmul(x=x, y=y, name=call.name)
+    x, y = call.operand(0), call.inputs[1]
+    if not isinstance(y, Var) and rank(y) == 2 and rank(x) <= _MAX_LINEAR_RANK and isinstance(x, Var):
+        return mb.linear(x=x, weight=call.weight(1, transpose=True), name=call.name)
+    return mb.matmul(x=x, y=y if isinstance(y, Var) else call.weight(1), name=call.name)
 
 
 def _gemm(call: Call) -> Value:
-    x, weight, bias = call.operand(0), call.constant(1), call.input(2)
-    weight = weight if call.attributes.get("transB", 0) else np.ascontiguousarray(weight.T)
+    x, bias = call.operand(0), call.input(2)
+    weight = call.weight(1, transpose=not call.attributes.get("transB", 0))
     if bias is None:
         return mb.linear(x=x, weight=weight, name=call.name)
     bias = np.broadcast_to(call.constant(2).reshape(-1), weight.shape[:1]).copy()
@@ -38,7 +34,7 @@ def _convolution(call: Call) -> Value:
     emit = mb.conv if call.operator == "Conv" else mb.conv_transpose
     return emit(
         x=call.operand(0),
-        weight=call.constant(1),
+        weight=call.weight(1),
         strides=call.attributes.get("strides", [1] * spatial),
         pad_type="custom",
         pad=np.stack([begins, ends], 1).reshape(-1).astype(np.int32),

@@ -1,5 +1,6 @@
 """Norms, reductions and the softmax."""
 
+import math
 from collections.abc import Mapping
 
 from coremltools.converters.mil import Builder as mb  # noqa: N813
@@ -37,6 +38,29 @@ def _layer_norm(call: Call) -> Value:
     return mb.layer_norm(x=x, axes=axes, gamma=call.constant(1), epsilon=epsilon, name=call.name, **beta)
 
 
+def _rms_norm(call: Call) -> Value:
+    x, name = call.operand(0), call.name
+    axes = list(range(call.attributes.get("axis", -1) % rank(x), rank(x)))
+    epsilon = scalar_type(x)(call.attributes.get("epsilon", 1e-5))
+    mean = mb.reduce_mean(
+        x=mb.square(x=x, name=f"{name}_square"), axes=axes, keep_dims=True, name=f"{name}_mean"
+    )
+    root = mb.sqrt(x=mb.add(x=mean, y=epsilon, name=f"{name}_shifted"), name=f"{name}_root")
+    return mb.mul(x=mb.real_div(x=x, y=root, name=f"{name}_normed"), y=call.constant(1), name=name)
+
+
+def _group_norm(call: Call) -> Value:
+    """One norm over all of a group: its own sums of squares would leave FP16 above 255."""
+    x, name = call.operand(0), call.name
+    groups, shape = call.attributes["num_groups"], x.shape
+    rows = mb.reshape(x=x, shape=[shape[0] * groups, math.prod(shape[1:]) // groups], name=f"{name}_rows")
+    epsilon = scalar_type(x)(call.attributes.get("epsilon", 1e-5))
+    normed = mb.layer_norm(x=rows, axes=[1], epsilon=epsilon, name=f"{name}_norm")
+    normed = mb.reshape(x=normed, shape=shape, name=f"{name}_normed")
+    scale, bias = (call.constant(i).reshape(-1, *[1] * (rank(x) - 2)) for i in (1, 2))
+    return mb.add(x=mb.mul(x=normed, y=scale, name=f"{name}_scaled"), y=bias, name=name)
+
+
 def _instance_norm(call: Call) -> Value:
     x = call.operand(0)
     epsilon = scalar_type(x)(call.attributes.get("epsilon", 1e-5))
@@ -61,9 +85,13 @@ RULES: Mapping[str, Rule] = {
     **{name: Rule(_reduce(operator), _REDUCTION, constants=(1,)) for name, operator in _REDUCTIONS.items()},
     "ArgMax": Rule(_argmax, {"axis": None, "keepdims": (0, 1), "select_last_index": (0,)}),
     "CumSum": Rule(_cumsum, {"exclusive": (0,), "reverse": (0, 1)}, constants=(1,)),
+    "GroupNormalization": Rule(
+        _group_norm, {"epsilon": None, "num_groups": None, "stash_type": (1,)}, constants=(1, 2)
+    ),
     "InstanceNormalization": Rule(_instance_norm, {"epsilon": None}, constants=(1, 2)),
     "LayerNormalization": Rule(
         _layer_norm, {"axis": None, "epsilon": None, "stash_type": (1,)}, constants=(1, 2)
     ),
+    "RMSNormalization": Rule(_rms_norm, {"axis": None, "epsilon": None, "stash_type": (1,)}, constants=(1,)),
     "Softmax": Rule(_softmax, {"axis": None}),
 }
