@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -26,6 +26,7 @@ from fewstep.errors import FewstepError
 
 if TYPE_CHECKING:
     from fewstep.bundle import Bundle
+    from fewstep.engines.coreml import ComputeUnits
     from fewstep.trust import Trust
     from fewstep.verification import Finding  # heavy: the engines
 
@@ -117,6 +118,12 @@ def generate(
             help="fp32: draw again with that build where another gives NaN or infinity.", show_default=False
         ),
     ] = None,
+    units: Annotated[
+        str, typer.Option(help="Where Core ML runs: ALL, CPU_AND_NE, CPU_AND_GPU or CPU_ONLY.")
+    ] = "ALL",
+    compiled: Annotated[
+        Path | None, typer.Option(help="Folder that keeps Core ML's compiled programs.", show_default=False)
+    ] = None,
     public_key: PublicKey = None,
     allow_operator: AllowOperator = None,
     as_json: AsJson = False,
@@ -130,6 +137,8 @@ def generate(
         variant,
         threads,
         "sequential" if sequential else "batched",
+        cast("ComputeUnits", units),  # checked by the engine
+        compiled,
         on_nonfinite=on_nonfinite,
     )
     texts = [*(prompts or []), *(pipeline.manifest.prompts.in_styles() if examples else [])]
