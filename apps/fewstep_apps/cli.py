@@ -18,26 +18,20 @@ def package(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder to write; a new one.", show_default=False)
     ],
-    app: Annotated[str, typer.Option(help="web.")] = "web",
+    app: Annotated[str, typer.Option(help="web, android, ios or jetson.")] = "web",
     variant: Annotated[
         list[str] | None, typer.Option(help="Build to put in, may be repeated; the smallest if not given.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Name of the app; the bundle's if not given.")] = None,
 ) -> None:
-    """Put BUNDLE into a demo app: for the web, a folder that any server of files can serve."""
+    """Put BUNDLE into a demo app: a website, an APK and a Gradle project, an Xcode project, or a kit for a Jetson."""
     from rich.console import Console
 
     from fewstep_apps.config import App, PackageConfig
-    from fewstep_apps.web.package import package_web
+    from fewstep_apps.packagers import packager
 
     config = PackageConfig(bundle, cast(App, app), output, tuple(variant or ()), title)
     console = Console(stderr=True)
     with console.status("packaging"):
-        result = package_web(config)
-    first = result.first_load / 1e6
-    console.print(
-        f"{output}: {', '.join(result.variants)}; a first visit loads {first:.1f} MB\n"
-        f"to try it: python -m http.server --directory {output} 8000, then http://localhost:8000",
-        highlight=False,
-        soft_wrap=True,
-    )
+        told = packager(config.app)(config)
+    console.print(told, highlight=False, markup=False, soft_wrap=True)

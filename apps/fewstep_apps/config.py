@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from fewstep.errors import FewstepError
 
-App = Literal["web"]
+App = Literal["web", "android", "ios", "jetson"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class PackageConfig:
         bundle: its folder.
         app: which app.
         output: the folder to write; it must not exist, or be empty.
-        variants: the builds to put in, of which the first is loaded first; none takes the smallest that the app can run.
+        variants: the builds to put in, of which the first is loaded first; none leaves it to the app, which takes the smallest it can run.
         title: what the app is called; None takes the bundle's name.
 
     Raises:

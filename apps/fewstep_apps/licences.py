@@ -17,13 +17,14 @@ _STYLE = (
 )
 
 
-def page(title: str, model: Sequence[Licence]) -> str:
-    """An HTML page with what the model and the software are made of."""
+def page(title: str, model: Sequence[Licence], back: bool = True) -> str:
+    """An HTML page with what the model and the software are made of; with `back`, and a link to the app's own page."""
+    link = f'<p><a href="./">Back to {escape(title)}</a></p>\n' if back else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Licences of {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<p><a href="./">Back to {escape(title)}</a></p>\n<h1>Licences and credits</h1>\n'
+        f'{link}<h1>Licences and credits</h1>\n'
         f"<h2>The model</h2>\n{_table(model)}\n<h2>The software</h2>\n{_table(SOFTWARE)}\n</body>\n</html>\n"
     )
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.records import to_json
 from fewstep.variant import Variant
-from fewstep_apps import licences
+from fewstep_apps import licences, variants
 from fewstep_apps.config import PackageConfig
-from fewstep_apps.web import variants
+from fewstep_apps.folder import whole
 from fewstep_apps.web.parts import PartedFile, cut
 
 SITE = Path(__file__).parent / "site"
@@ -55,16 +55,18 @@ def package_web(config: PackageConfig, site: Path = SITE) -> WebPackage:
             f"expected the built web app, found none, at {site}; run `make apps` in a checkout, or install the wheel"
         )
     bundle = Bundle.open(config.bundle)
-    chosen = variants.chosen(bundle, config.variants)
-    config.output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{config.output.name}.", dir=config.output.parent) as temporary:
-        folder = Path(temporary) / "package"
-        result = _write(bundle, chosen, config, site, folder)
-        folder.chmod(0o755)
-        if config.output.is_dir():
-            config.output.rmdir()  # empty: the configuration saw to it
-        folder.rename(config.output)
-    return result
+    chosen = _chosen(bundle, config.variants)
+    with whole(config.output) as folder:
+        return _write(bundle, chosen, config, site, folder)
+
+
+def _chosen(bundle: Bundle, names: Sequence[str]) -> list[Variant]:
+    """The variants of those names; or the smallest one, and that in FP16 beside it, whose denoiser is tried where WebGPU is."""
+    found = variants.chosen(bundle, names, variants.BROWSER)
+    if names:
+        return found
+    fit = [v for v in bundle.manifest.variants if variants.refusal(bundle, v, variants.BROWSER) is None]
+    return [*found, *(v for v in fit if v.precision == "fp16" and v not in found)]
 
 
 def _write(

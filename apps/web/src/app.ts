@@ -19,6 +19,7 @@ const picture = new Picture();
 let client = new Client();
 let styles: Chips | undefined;
 let drawing = false;
+let selected: string | undefined;
 
 export function start(): void {
   element("form").addEventListener("submit", (event) => {
@@ -32,7 +33,10 @@ export function start(): void {
     if (!drawing && !go.disabled) void draw();
   });
   element("dice").addEventListener("click", () => (seed.value = nextSeed()));
-  variant.addEventListener("change", () => void load());
+  variant.addEventListener("change", () => {
+    selected = variant.value;
+    void load();
+  });
   void load();
 }
 
@@ -41,8 +45,9 @@ function settings(): Settings {
   const asked = new URLSearchParams(location.search);
   const threads = Number(asked.get("threads")) || undefined;
   const backend = asked.get("backend") as Backend | null;
-  const name = variant.value || asked.get("variant");
-  return { ...(backend && { backend }), ...(threads && { threads }), ...(name && { variant: name }) };
+  const name = selected ?? asked.get("variant");
+  const filesHere = asked.get("files") === "here";
+  return { ...(backend && { backend }), ...(threads && { threads }), ...(name && { variant: name }), ...(filesHere && { filesHere }) };
 }
 
 async function load(): Promise<void> {

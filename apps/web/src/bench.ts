@@ -103,7 +103,8 @@ export async function measure(job: Job, report: Report, onChange: (what: string)
 }
 
 function built(ready: Ready): Report["build"] {
-  const { manifest, variant, backend, threads, probe, loadMs } = ready;
+  const { manifest, backend, threads, probe, loadMs } = ready;
+  const variant = ready.denoiser === ready.variant ? ready.variant : `${ready.variant}, denoiser ${ready.denoiser}`;
   const steps = manifest.step_tables[manifest.default_step_table]!.rows.length;
   return { bundle: manifest.name, variant, backend, threads, probe, steps, load_ms: loadMs };
 }

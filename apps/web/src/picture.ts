@@ -1,5 +1,6 @@
 /** The big picture, the shelf of what was drawn, and the way out of the app. */
 
+import { hand, host } from "./host";
 import { element } from "./page";
 import { toRgba } from "./pixels";
 
@@ -20,8 +21,9 @@ export class Picture {
   private current: Sticker | undefined;
 
   constructor() {
-    this.download.addEventListener("click", () => this.save());
-    this.share.addEventListener("click", () => void this.send());
+    const told = (error: unknown) => (element("status").textContent = error instanceof Error ? error.message : String(error));
+    this.download.addEventListener("click", () => void this.save().catch(told));
+    this.share.addEventListener("click", () => void this.send().catch(told));
   }
 
   /** Shows the decoder's output (channels, H, W) with that description. */
@@ -48,7 +50,7 @@ export class Picture {
     this.current = sticker;
     this.download.disabled = false;
     this.share.disabled = false;
-    this.share.hidden = !navigator.canShare?.({ files: [sticker.file] });
+    this.share.hidden = !host && !navigator.canShare?.({ files: [sticker.file] });
   }
 
   private keep(sticker: Sticker): void {
@@ -72,8 +74,9 @@ export class Picture {
     this.choose(sticker);
   }
 
-  private save(): void {
+  private async save(): Promise<void> {
     if (!this.current) return;
+    if (host) return hand(this.current.file, (name, base64) => host!.save(name, base64));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(this.current.file);
     link.download = this.current.file.name;
@@ -83,6 +86,7 @@ export class Picture {
 
   private async send(): Promise<void> {
     if (!this.current) return;
+    if (host) return hand(this.current.file, (name, base64) => host!.share(name, base64));
     await navigator.share({ files: [this.current.file], text: this.current.text }).catch(() => undefined); // taken back
   }
 }

@@ -9,11 +9,15 @@ export interface Settings {
   threads?: number;
   /** WebAssembly alone, or WebGPU wherever it is right, though slower; the faster one if not given. */
   backend?: Backend;
+  /** The files come out of the app around the page, and need not be kept once more. */
+  filesHere?: true;
 }
 
 export interface Ready {
   manifest: Manifest;
   variant: string;
+  /** The variant whose denoiser it is: on WebGPU it may be another. */
+  denoiser: string;
   variants: string[];
   backend: Backend;
   threads: number;

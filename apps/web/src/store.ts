@@ -27,8 +27,9 @@ export class Store {
     private readonly pause = (ms: number) => new Promise<void>((done) => setTimeout(done, ms)),
   ) {}
 
-  static async open(base: string): Promise<Store> {
-    return new Store(base, globalThis.caches ? await caches.open(CACHE) : undefined);
+  /** With `keep`, parts stay in the browser, where it can. */
+  static async open(base: string, keep: boolean): Promise<Store> {
+    return new Store(base, keep && globalThis.caches ? await caches.open(CACHE) : undefined);
   }
 
   /** The whole file, checked. Throws an IntegrityError if the server keeps another one. */

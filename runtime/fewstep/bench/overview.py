@@ -98,7 +98,7 @@ def row_of(report: BrowserReport, source: str) -> Row:
     step = by_component(report.runs).get("denoiser")
     return Row(
         source,
-        f"{report.device} ({browser_name(str(report.browser.get('user_agent', '')))})",
+        f"{report.device} ({_described(report.browser)})",
         build.variant,
         build.engine,
         None if report.first is None else report.first.ms / 1e3,
@@ -106,6 +106,13 @@ def row_of(report: BrowserReport, source: str) -> Row:
         None if step is None else step / 1e3,
         tuple((second, ms / 1e3) for second, ms in report.sustained),
     )
+
+
+def _described(facts: Mapping[str, object]) -> str:
+    """The browser, or the model and system that a native app told."""
+    if "model" in facts:
+        return f"{facts['model']}, {facts.get('system')}"
+    return browser_name(str(facts.get("user_agent", "")))
 
 
 def browser_name(user_agent: str) -> str:

@@ -32,14 +32,18 @@ class App:
     def status(self) -> str:
         return self.page.locator("#status").inner_text()
 
-    def draw(self, prompt: str, seed: int) -> npt.NDArray[np.float64]:
-        """The picture as the person downloads it, premultiplied, (H, W, 4) in [0, 1]."""
+    def start(self, prompt: str, seed: int) -> None:
+        """Draws, and waits until it is done."""
         self.page.fill("#prompt", prompt)
         self.page.fill("#seed", str(seed))
         self.page.click("#go")
         expect(self.page.locator("#go")).to_have_text("Draw", timeout=TIMEOUT)
         expect(self.page.locator("#status")).to_contain_text(" s, ", timeout=TIMEOUT)
         expect(self.page.locator("#download")).to_be_enabled()
+
+    def draw(self, prompt: str, seed: int) -> npt.NDArray[np.float64]:
+        """The picture as the person downloads it, premultiplied, (H, W, 4) in [0, 1]."""
+        self.start(prompt, seed)
         with self.page.expect_download() as download:
             self.page.click("#download")
         return premultiplied(Image.open(BytesIO(Path(download.value.path()).read_bytes())))

@@ -16,7 +16,7 @@ from fewstep.errors import FewstepError, IntegrityError
 from fewstep_apps.config import PackageConfig
 from fewstep_apps.web.package import package_web
 from fewstep_apps.web.parts import PART, cut
-from fewstep_apps.web.variants import chosen
+from fewstep_apps.variants import BROWSER, chosen
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_title_and_licences_are_shown(package: Path) -> None:
 
 
 def test_without_a_name_the_smallest_build_is_taken(app_bundle: Path) -> None:
-    assert [variant.name for variant in chosen(Bundle.open(app_bundle), ())] == ["int8"]
+    assert [variant.name for variant in chosen(Bundle.open(app_bundle), (), BROWSER)] == ["int8"]
 
 
 def test_the_command_says_how_much_a_first_visit_loads(
@@ -76,7 +76,7 @@ def test_bad_input_is_named(own_bundle: Path, built_site: Path, tmp_path: Path) 
         package_web(replace(config, variants=("fp32-ort",)), built_site)
     with pytest.raises(FewstepError, match="run `make apps`"):
         package_web(config, tmp_path / "nothing")
-    with pytest.raises(FewstepError, match="expected the app web, found 'tv'"):
+    with pytest.raises(FewstepError, match="expected the app web or android or ios or jetson, found 'tv'"):
         replace(config, app="tv")  # type: ignore[arg-type]
     with pytest.raises(FewstepError, match="expected a new or an empty folder"):
         replace(config, output=own_bundle)
@@ -103,4 +103,4 @@ def test_a_tokenizer_that_the_app_does_not_know_is_refused(own_bundle: Path) -> 
     manifest["files"]["tokenizer.json"] = record
     (own_bundle / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(FewstepError, match="found the pre_tokenizer Whitespace"):
-        chosen(Bundle.open(own_bundle), ())
+        chosen(Bundle.open(own_bundle), (), BROWSER)

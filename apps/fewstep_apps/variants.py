@@ -1,7 +1,8 @@
-"""Which builds of a bundle the web app can run."""
+"""Which builds of a bundle an app can run."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fewstep.bundle import Bundle
@@ -9,25 +10,39 @@ from fewstep.errors import FewstepError
 from fewstep.variant import Variant
 
 
-def chosen(bundle: Bundle, names: Sequence[str]) -> list[Variant]:
+@dataclass(frozen=True)
+class Runner:
+    """An app, in words, and the engine and formats that it runs."""
+
+    name: str
+    engine: str
+    formats: tuple[str, ...]
+    target: str
+
+
+BROWSER = Runner("a browser", "onnxruntime", ("onnx",), "ort")
+ANDROID = Runner("the Android app", "onnxruntime", ("onnx", "ort"), "ort")
+IOS = Runner("the iOS app", "coreml", ("mlpackage",), "coreml")
+
+
+def chosen(bundle: Bundle, names: Sequence[str], runner: Runner) -> list[Variant]:
     """The variants of those names, or the smallest one that the app can run.
 
     Raises:
         FewstepError: the app cannot run one of them, or none of the bundle's; or something else of the bundle.
     """
     _require_plain(bundle)
+    for name in names:
+        if why := refusal(bundle, bundle.manifest.variant(name), runner):
+            raise FewstepError(
+                f"expected a variant that {runner.name} can run, found {why}, in variant '{name}'; choose another"
+            )
     if names:
-        variants = [bundle.manifest.variant(name) for name in names]
-        for variant in variants:
-            if why := refusal(bundle, variant):
-                raise FewstepError(
-                    f"expected a variant that a browser can run, found {why}, in variant '{variant.name}'; choose another"
-                )
-        return variants
-    fit = [variant for variant in bundle.manifest.variants if refusal(bundle, variant) is None]
+        return [bundle.manifest.variant(name) for name in names]
+    fit = [variant for variant in bundle.manifest.variants if refusal(bundle, variant, runner) is None]
     if not fit:
         raise FewstepError(
-            f"expected a variant of ONNX graphs for ONNX Runtime, found none, in {bundle.root}; export with --target ort"
+            f"expected a variant that {runner.name} can run, found none, in {bundle.root}; export with --target {runner.target}"
         )
     return [min(fit, key=lambda variant: size(bundle, variant))]
 
@@ -39,37 +54,37 @@ def size(bundle: Bundle, variant: Variant) -> int:
     return sum(manifest.files[name].bytes for name in names)
 
 
-def refusal(bundle: Bundle, variant: Variant) -> str | None:
+def refusal(bundle: Bundle, variant: Variant, runner: Runner) -> str | None:
     """Why the app cannot run a variant, in words; None if it can."""
-    if variant.engine != "onnxruntime" or variant.format != "onnx":
+    if variant.engine != runner.engine or variant.format not in runner.formats:
         return f"{variant.format} files for {variant.engine}"
     if variant.loop.form != "host" or "prompt" in variant.components:
         return f"a loop in the form '{variant.form}'"
-    if any(len(bundle.manifest.files_of(component)) > 1 for component in variant.components.values()):
+    if any(f"{component.file}.data" in bundle.manifest.files for component in variant.components.values()):
         return "weights beside a graph"
     dtypes = {spec.dtype for component in variant.components.values() for spec in component.inputs}
     return f"inputs of {', '.join(sorted(dtypes))}" if dtypes - {"float32", "int32"} else None
 
 
 def _require_plain(bundle: Bundle) -> None:
-    """Refuses what the app's own loop and tokenizer do not do.
+    """Refuses what the apps' own loops and tokenizers do not do.
 
     Raises:
         FewstepError: guidance that keeps norms, or a tokenizer that is not BERT's.
     """
     if bundle.manifest.guidance.keep_norm:
         raise FewstepError(
-            f"expected guidance that does not keep norms, found it, in {bundle.root}; the web app has none"
+            f"expected guidance that does not keep norms, found it, in {bundle.root}; the apps have none"
         )
     for record in bundle.manifest.tokenizers:
         if why := _foreign(bundle.file(record.file)):
             raise FewstepError(
-                f"expected a WordPiece tokenizer as BERT has it, found {why}, in {record.file}; the web app has no other"
+                f"expected a WordPiece tokenizer as BERT has it, found {why}, in {record.file}; the apps have no other"
             )
 
 
 def _foreign(path: Path) -> str | None:
-    """What in a tokenizer file the TypeScript tokenizer does not know, in words; None if it knows all."""
+    """What in a tokenizer file the tokenizers of the apps do not know, in words; None if they know all."""
     content = json.loads(path.read_text(encoding="utf-8"))
     known: dict[str, tuple[str | None, ...]] = {
         "model": ("WordPiece",),

@@ -1,0 +1,9 @@
+// What needs no Android: manifest, tokenizer, noise, loop, pictures as bytes, the benchmark's report.
+plugins { kotlin("jvm") }
+
+kotlin { jvmToolchain(17) }
+
+dependencies {
+    implementation("com.google.code.gson:gson:2.10.1")
+    testImplementation("junit:junit:4.13.2")
+}

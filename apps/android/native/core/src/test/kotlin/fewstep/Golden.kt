@@ -1,0 +1,7 @@
+package fewstep
+
+import java.io.File
+
+/** A file of the repository's tests/data, which Python's tests are run against too. */
+fun <T> golden(name: String, type: Class<T>): T =
+    fromJson(File(System.getProperty("fewstep.data") ?: "../../../../tests/data", name).readText(), type)
