@@ -1,18 +1,23 @@
 """Pictures of a bundle's Core ML packages against real ones: the weights of each package in the graphs for ONNX Runtime.
 
-    python benchmarks/coreml_frechet.py out/coreml.fewstep [--n 500] [PRECISION ...]
+    python benchmarks/coreml_frechet.py out/coreml.fewstep [--n 500] [--steps 8] [PRECISION ...]
 
 Stored weights are expanded and put into the FP32 graphs, which draw the pictures: what fewer bits of the weights do is measured, FP16
-arithmetic is not. All precisions draw the same prompts from the same noise. Writes results/coreml_frechet.json.
+arithmetic is not, and int8, whose activations have eight bits too, is left out. All precisions draw the same prompts from the same
+noise. Writes results/coreml_frechet.json, which is complete after each precision; rows of an earlier run with the same settings stay.
 """
 
 import argparse
 import json
+import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -84,44 +89,46 @@ def rebuilt(bundle: Bundle, variant: Variant, path: Path) -> int:
     return count
 
 
-def evaluate(path: Path, n: int) -> dict[str, float]:
-    """The distances of `fewstep evaluate`."""
+def evaluate(path: Path, n: int, steps: int) -> dict[str, float]:
+    """The distances of `fewstep evaluate`, Frechet's by the name of the real pictures, and the unbiased kernel distance."""
     report = path.parent / "report.json"
-    command = [
-        sys.executable,
-        "-m",
-        "fewstep.cli",
-        "evaluate",
-        str(path),
-        "--n",
-        str(n),
-        "--json",
-        str(report),
-    ]
+    settings = ["--n", str(n), "--steps", str(steps), "--json", str(report)]
+    command = [sys.executable, "-m", "fewstep.cli", "evaluate", str(path), *settings]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     generated = json.loads(report.read_text())["generated"]
-    return {key: value for key, value in generated["frechet"].items() if isinstance(value, float)}
+    return {**generated["frechet"], "kernel": generated["kernel"]["train"]["mean"]}
 
 
 def main() -> None:
-    """Evaluates precision by precision; the file is complete after each, and keeps the rows of earlier runs with the same number."""
+    """Evaluates precision by precision."""
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=Path)
     parser.add_argument("precisions", nargs="*")
     parser.add_argument("--n", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=8)
     options = parser.parse_args()
+    settings = {"n": options.n, "steps": options.steps}
     earlier = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    rows: dict[str, dict[str, float]] = earlier["precisions"] if earlier.get("n") == options.n else {}
-    for variant in Bundle.open(options.bundle).manifest.variants:
-        if variant.engine != "coreml" or (options.precisions and variant.precision not in options.precisions):
+    same = all(earlier.get(key) == value for key, value in settings.items())
+    rows: dict[str, dict[str, float]] = earlier["precisions"] if same else {}
+    variants = [v for v in Bundle.open(options.bundle).manifest.variants if v.engine == "coreml"]
+    known = [v.precision for v in variants if v.precision not in ("fp32", "int8")]
+    for variant in variants:
+        if variant.precision not in (options.precisions or known):
             continue
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rebuilt.fewstep"
             values = rebuilt(Bundle.open(options.bundle), variant, path)
-            rows[variant.precision] = {**evaluate(path, options.n), "values": values}
+            rows[variant.precision] = {**evaluate(path, options.n, options.steps), "values": values}
         print(variant.precision, rows[variant.precision], flush=True)
-        facts = {"n": options.n, "bundle": options.bundle.name, "precisions": rows}
-        RESULT.write_text(json.dumps(facts, indent=1) + "\n")
+        facts = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "versions": {name: version(name) for name in ("onnxruntime", "coremltools", "numpy")},
+            "bundle": options.bundle.name,
+            **settings,
+        }
+        RESULT.write_text(json.dumps({**facts, "precisions": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

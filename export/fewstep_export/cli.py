@@ -8,12 +8,14 @@ from typing import Annotated, cast
 import typer
 
 from fewstep_export.device_check.cli import check
+from fewstep_export.joining.cli import join
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the application."""
     app.command()(export)
     app.command()(check)
+    app.command()(join)
 
 
 def export(

@@ -1,0 +1,1 @@
+"""`fewstep join`: the Core ML packages of several bundles, equal weights once."""
