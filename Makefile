@@ -5,6 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 BUNDLE := out/emoji-128.fewstep
 SITE := apps/fewstep_apps/web/site
+KOTLIN := tests/apps/android/node_modules/.package-lock.json
 # OpenMP threads that spin while they wait slow torch down tenfold on a shared machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 THINGS := "red heart" pizza rocket "cat face" automobile "tropical fish" mushroom guitar \
@@ -31,11 +32,15 @@ $(SITE)/index.html: $(shell find apps/web/src apps/web/public -type f) $(wildcar
 	npm --prefix apps/web ci --no-audit --no-fund
 	npm --prefix apps/web run build
 
+$(KOTLIN): tests/apps/android/package-lock.json
+	npm --prefix tests/apps/android ci --no-audit --no-fund
+
 ## make test        lint, types, import contracts, then the fast tests (those of the data need Node's npm, see tools/install.sh)
 test: check
 	tools/install.sh
 	$(MAKE) apps
 	npm --prefix apps/web test
+	$(MAKE) $(KOTLIN)
 	$(BIN)/python -m pytest -m "not slow"
 
 ## make test-slow   the tests that take long or need the network (real data)

@@ -24,7 +24,7 @@ def page(title: str, model: Sequence[Licence], back: bool = True) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Licences of {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'{link}<h1>Licences and credits</h1>\n'
+        f"{link}<h1>Licences and credits</h1>\n"
         f"<h2>The model</h2>\n{_table(model)}\n<h2>The software</h2>\n{_table(SOFTWARE)}\n</body>\n</html>\n"
     )
 

@@ -15,7 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def drawn(command: list[str], root: Path, variant: str) -> Pixels:
-    """The picture (H, W, 4) RGBA of a program that draws with the graphs of a bundle; see native/core/.../Piped.kt."""
+    """The picture (H, W, 4) RGBA of a program that draws with the graphs of a bundle; see android/core/Piped.kt."""
     bundle = Bundle.open(root)
     components = bundle.manifest.variant(variant).components
     engines = {name: OnnxRuntimeEngine(bundle.graph(c), c, threads=1) for name, c in components.items()}
@@ -27,11 +27,15 @@ def drawn(command: list[str], root: Path, variant: str) -> Pixels:
             name, number, *ports = line.split()
             if name == "picture":
                 argb = np.frombuffer(process.stdout.read(4 * int(number)), ">u4").reshape(side, side)
-                picture = np.stack([argb >> 16 & 255, argb >> 8 & 255, argb & 255, argb >> 24], -1).astype(np.uint8)
+                picture = np.stack([argb >> 16 & 255, argb >> 8 & 255, argb & 255, argb >> 24], -1).astype(
+                    np.uint8
+                )
             else:
                 shapes = {spec.name: spec.shape[1:] for spec in components[name].inputs}
                 feeds = {
-                    port: _read(process.stdout, kind, int(count)).reshape(int(number), *map(int, shapes[port]))
+                    port: _read(process.stdout, kind, int(count)).reshape(
+                        int(number), *map(int, shapes[port])
+                    )
                     for port, kind, count in (port.split(":") for port in ports)
                 }
                 _answer(process.stdin, engines[name].run(feeds))

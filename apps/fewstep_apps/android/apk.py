@@ -8,15 +8,18 @@ from pathlib import Path
 
 from fewstep.errors import FewstepError
 from fewstep_apps.android.words import identifier, strings
-from fewstep_apps.templates import copied, template
+from fewstep_apps.projects import copied
 
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 """Where Debian's package android-framework-res puts the resources of Android 10."""
 
+PROJECT = Path(__file__).parent / "webview"
+"""A WebView in Java, and the same as the assembly that is built."""
+
 KEYSTORE = Path.home() / ".android" / "debug.keystore"
 """The key that an Android SDK signs with until it is told another; made here if it is not there."""
 
-MIN_SDK = 29  # of apps/android/webview/AndroidManifest.xml: the first with shared pictures that need no permission
+MIN_SDK = 29  # of webview/AndroidManifest.xml: the first with shared pictures that need no permission
 
 _PACKAGES = {"aapt": "aapt", "zipalign": "zipalign", "apksigner": "apksigner", "smali": "libsmali-java"}
 
@@ -52,12 +55,20 @@ def build(apk: Apk, output: Path) -> None:
         raise FewstepError(f"expected the tools that build an APK, found too few; {why}")
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary) / "app"
-        copied(template("android") / "webview", work)
+        copied(PROJECT, work)
         (work / "res" / "values" / "strings.xml").write_text(strings(apk.title), encoding="utf-8")
         (work / "res" / "drawable-xxxhdpi").mkdir()
         shutil.copyfile(apk.icon, work / "res" / "drawable-xxxhdpi" / "icon.png")
         shutil.copytree(apk.site, work / "assets" / "site")
-        _run("smali", "assemble", "--api", str(MIN_SDK), "--output", str(work / "classes.dex"), str(work / "smali"))
+        _run(
+            "smali",
+            "assemble",
+            "--api",
+            str(MIN_SDK),
+            "--output",
+            str(work / "classes.dex"),
+            str(work / "smali"),
+        )
         _package(work, f"fewstep.web.{identifier(apk.name)}")
         _run("zipalign", "-f", "-p", "4", str(work / "unsigned.apk"), str(work / "aligned.apk"))
         _sign(work, apk.keystore)

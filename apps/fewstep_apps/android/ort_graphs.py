@@ -42,7 +42,9 @@ def _save(source: Path, target: Path) -> None:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns that the file suits this machine, of which the blocked layouts are left out
+    options.log_severity_level = (
+        3  # it warns that the file suits this machine, of which the blocked layouts are left out
+    )
     options.optimized_model_filepath = str(target)
     options.add_session_config_entry("session.save_model_format", "ORT")
     options.add_session_config_entry("session.qdqisint8allowed", "1")

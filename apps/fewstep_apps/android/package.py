@@ -12,8 +12,12 @@ from fewstep_apps.android.words import identifier, strings
 from fewstep_apps.bundle_part import write_part
 from fewstep_apps.config import PackageConfig
 from fewstep_apps.folder import whole
-from fewstep_apps.templates import copied, template
+from fewstep_apps.projects import copied
 from fewstep_apps.web.package import SITE, package_web
+
+
+PROJECT = Path(__file__).parent / "native"
+"""The native app in Kotlin."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class AndroidPackage:
     missing: str | None
 
 
-def package_android(config: PackageConfig, site: Path = SITE, keystore: Path = apk.KEYSTORE) -> AndroidPackage:
+def package_android(
+    config: PackageConfig, site: Path = SITE, keystore: Path = apk.KEYSTORE
+) -> AndroidPackage:
     """Writes the folder, whole or not at all.
 
     Args:
@@ -69,7 +75,7 @@ def _apk(config: PackageConfig, bundle: Bundle, site: Path, keystore: Path, outp
 
 def _project(bundle: Bundle, variant: str, title: str, site: Path, folder: Path) -> None:
     """The Gradle project with the bundle, in ONNX Runtime's own format, among its assets."""
-    copied(template("android") / "native", folder)
+    copied(PROJECT, folder)
     main = folder / "app" / "src" / "main"
     (main / "assets").mkdir(exist_ok=True)
     ort_graphs.convert(write_part(bundle, [variant], main / "assets" / "bundle"))

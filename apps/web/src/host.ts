@@ -1,4 +1,4 @@
-/** The Android app around the page, which keeps and shares pictures where a WebView cannot. See `apps/android/webview`. */
+/** The Android app around the page, which keeps and shares pictures where a WebView cannot. See `apps/fewstep_apps/android/webview`. */
 
 interface Host {
   /** Both take a file name and base64, and return what went wrong, or "". */

@@ -6,12 +6,14 @@ import pytest
 from tests.apps.android import kotlin
 
 from fewstep_apps.android import apk
-from fewstep_apps.android.package import AndroidPackage, package_android
+from fewstep_apps.android.package import PROJECT, AndroidPackage, package_android
 from fewstep_apps.config import PackageConfig
 
 
 @pytest.fixture(scope="session")
-def android_package(app_bundle: Path, built_site: Path, tmp_path_factory: pytest.TempPathFactory) -> AndroidPackage:
+def android_package(
+    app_bundle: Path, built_site: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AndroidPackage:
     """The package with the INT8 build, signed with a key of its own; tests only read it."""
     assert apk.missing() is None, f"run tools/install.sh: {apk.missing()}"
     folder = tmp_path_factory.mktemp("android")
@@ -22,5 +24,5 @@ def android_package(app_bundle: Path, built_site: Path, tmp_path_factory: pytest
 @pytest.fixture(scope="session")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The classes of native/core with its tests."""
-    sources = [kotlin.NATIVE / "core" / "src" / part / "kotlin" for part in ("main", "test")]
+    sources = [PROJECT / "core" / "src" / "main" / "kotlin", kotlin.TESTS]
     return kotlin.compiled(sources, tmp_path_factory.mktemp("kotlin") / "core", kotlin.LIBRARIES)

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-NATIVE = ROOT / "apps" / "android" / "native"
-COMPILER = ROOT / "apps" / "android" / "node_modules" / "kotlin-compiler"
+TESTS = Path(__file__).parent / "core"
+COMPILER = Path(__file__).parent / "node_modules" / "kotlin-compiler"
 JAVA = Path("/usr/share/java")  # where Debian has its jars
 LIBRARIES = [JAVA / f"{name}.jar" for name in ("gson", "junit4", "hamcrest-core")]
 LANGUAGE = "2.2"  # of the Kotlin in native/build.gradle.kts
@@ -16,9 +16,27 @@ LANGUAGE = "2.2"  # of the Kotlin in native/build.gradle.kts
 def compiled(sources: list[Path], output: Path, classpath: list[Path]) -> Path:
     """The folder with the classes; warnings are errors."""
     kotlinc = COMPILER / "bin" / "kotlinc"
-    assert kotlinc.is_file(), "the Kotlin compiler is not installed; run `npm --prefix apps/android ci`"
-    options = ["-no-reflect", "-jvm-target", "17", "-Werror", "-language-version", LANGUAGE, "-api-version", LANGUAGE]
-    command = ["bash", str(kotlinc), *options, "-cp", joined(classpath), "-d", str(output), *map(str, sources)]
+    assert kotlinc.is_file(), "the Kotlin compiler is not installed; run `npm --prefix tests/apps/android ci`"
+    options = [
+        "-no-reflect",
+        "-jvm-target",
+        "17",
+        "-Werror",
+        "-language-version",
+        LANGUAGE,
+        "-api-version",
+        LANGUAGE,
+    ]
+    command = [
+        "bash",
+        str(kotlinc),
+        *options,
+        "-cp",
+        joined(classpath),
+        "-d",
+        str(output),
+        *map(str, sources),
+    ]
     java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx1g"
     run(command, {**os.environ, "JAVA_OPTS": java})
     return output
@@ -27,7 +45,14 @@ def compiled(sources: list[Path], output: Path, classpath: list[Path]) -> Path:
 def command(classes: list[Path], *words: str) -> list[str]:
     """Runs a class of ours."""
     library = COMPILER / "lib" / "kotlin-stdlib.jar"
-    return ["java", "-XX:TieredStopAtLevel=1", f"-Dfewstep.data={ROOT / 'tests' / 'data'}", "-cp", joined([*classes, *LIBRARIES, library]), *words]
+    return [
+        "java",
+        "-XX:TieredStopAtLevel=1",
+        f"-Dfewstep.data={ROOT / 'tests' / 'data'}",
+        "-cp",
+        joined([*classes, *LIBRARIES, library]),
+        *words,
+    ]
 
 
 def stubs(folder: Path) -> Path:

@@ -15,8 +15,14 @@ from tests.apps.web.app import TIMEOUT, App, premultiplied, psnr
 from fewstep.pipeline import Pipeline
 from fewstep_apps.android.package import AndroidPackage
 
-ORIGIN = "https://appassets.androidplatform.net/"  # of apps/android/webview/java/fewstep/web/Assets.java
-TYPES = {".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".json": "application/json"}
+ORIGIN = "https://appassets.androidplatform.net/"  # of webview/java/fewstep/web/Assets.java
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+}
 HOST = "window.Host = {save: (name, data) => { window.saved = [name, data]; return ''; }, share: () => 'no app shares pictures'};"
 
 
@@ -31,7 +37,10 @@ def page(browser: Browser, android_package: AndroidPackage) -> Iterator[Page]:
         if url.hostname != urlparse(ORIGIN).hostname or name not in archive.namelist():
             missing.append(route.request.url)
             return route.fulfill(status=404)
-        headers = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+        headers = {
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Embedder-Policy": "require-corp",
+        }
         kind = TYPES.get(Path(name).suffix, "application/octet-stream")
         route.fulfill(body=archive.read(name), content_type=kind, headers=headers)
 

@@ -10,15 +10,19 @@ from tests.apps.piped import drawn
 from fewstep.bench.overview import rows_of
 from fewstep.pipeline import Pipeline
 
-TESTS = sorted(path.stem for path in (kotlin.NATIVE / "core" / "src" / "test" / "kotlin" / "fewstep").glob("*Test.kt"))
+TESTS = sorted(path.stem for path in kotlin.TESTS.glob("*Test.kt"))
 
 
 def test_its_own_tests_pass(core: Path) -> None:
-    said = kotlin.run(kotlin.command([core], "org.junit.runner.JUnitCore", *(f"fewstep.{name}" for name in TESTS)))
+    said = kotlin.run(
+        kotlin.command([core], "org.junit.runner.JUnitCore", *(f"fewstep.{name}" for name in TESTS))
+    )
     assert "OK (9 tests)" in said
 
 
-def test_it_draws_the_picture_of_python_and_its_report_is_read(core: Path, app_bundle: Path, tmp_path: Path) -> None:
+def test_it_draws_the_picture_of_python_and_its_report_is_read(
+    core: Path, app_bundle: Path, tmp_path: Path
+) -> None:
     prompt, seed, report = "a red heart, flat style", 2**64 - 3, tmp_path / "report.json"
     words = kotlin.command([core], "fewstep.PipedKt", str(app_bundle), prompt, str(seed), str(report))
     found = drawn(words, app_bundle, "fp32")

@@ -20,10 +20,22 @@ IDENTITY = 'package="fewstep.app"'  # which Gradle takes from the namespace
 def test_the_project_compiles(android_package: AndroidPackage, core: Path, tmp_path: Path) -> None:
     main = android_package.output / "native" / "app" / "src" / "main"
     manifest = tmp_path / "AndroidManifest.xml"
-    manifest.write_text((main / "AndroidManifest.xml").read_text().replace("<manifest ", f"<manifest {IDENTITY} ", 1))
+    manifest.write_text(
+        (main / "AndroidManifest.xml").read_text().replace("<manifest ", f"<manifest {IDENTITY} ", 1)
+    )
     shutil.copytree(main / "res", tmp_path / "res")
     (tmp_path / "r").mkdir()
-    words = ["aapt", "package", "-m", "-J", str(tmp_path / "r"), "-M", str(manifest), "-S", str(tmp_path / "res")]
+    words = [
+        "aapt",
+        "package",
+        "-m",
+        "-J",
+        str(tmp_path / "r"),
+        "-M",
+        str(manifest),
+        "-S",
+        str(tmp_path / "res"),
+    ]
     kotlin.run([*words, "-I", str(FRAMEWORK)])
     kotlin.run(["javac", "-d", str(tmp_path / "classes"), str(tmp_path / "r" / "fewstep" / "app" / "R.java")])
     classpath = [core, tmp_path / "classes", kotlin.stubs(tmp_path / "stubs"), *kotlin.LIBRARIES]

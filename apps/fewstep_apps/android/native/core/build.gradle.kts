@@ -5,5 +5,4 @@ kotlin { jvmToolchain(17) }
 
 dependencies {
     implementation("com.google.code.gson:gson:2.10.1")
-    testImplementation("junit:junit:4.13.2")
 }
