@@ -327,7 +327,7 @@ def rows_of(case: Case, table: StepTable, rounds: int, with_diffusers: bool) -> 
     runs = forms(case, table, with_diffusers)
     latents = {name: loop().cpu().clone() for name, loop in runs.items()}
     seconds = measured(runs, rounds, case.noise.device.type)
-    made = []
+    made: list[Mapping[str, Any]] = []
     for name, times in seconds.items():
         ratios = {key: ratio(times, seconds[key]) for key in ("network", "whole")}
         error = float((latents[name] - latents["host"]).abs().max() / latents["host"].abs().max())

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from fewstep.bundle import Bundle
-from fewstep.engines import Engine, Tensors
+from fewstep.engines import Engine, LoopEngine, Tensors
 from fewstep.errors import BundleError, FewstepError, NonFiniteError
 from fewstep.finite import require_finite
 from fewstep.guidance import Conditions, GuidanceMode
-from fewstep.loop import Array
+from fewstep.loop import Array, Noise
+from fewstep.loop_form import NETWORKS
 from fewstep.network import Network
 from fewstep.step_table import StepTable
 from fewstep.text_to_image import Drawing, OnStep, TextToImage
@@ -209,7 +210,18 @@ class Pipeline:
             engine.write(feeds, outputs)
             self.timings.calls.setdefault(name, []).append(engine.seconds)
 
-        return Network(self.variant.components[name].input_names, run, write)
+        if not isinstance(engine, LoopEngine) or name != NETWORKS["fused"]:
+            return Network(self.variant.components[name].input_names, run, write)
+        whole = engine.loop
+
+        def loop(
+            table: StepTable, noise: Noise, conditions: Tensors, scale: float
+        ) -> Iterator[tuple[int, Array]]:
+            self._require_own_process()
+            yield from whole(table, noise, conditions, scale)
+            self.timings.calls.setdefault(name, []).append(engine.seconds)
+
+        return Network(self.variant.components[name].input_names, run, write, loop)
 
     def _require_own_process(self) -> None:
         """Threads of an engine do not go with a fork: the first call in the child would wait for them for ever."""
@@ -258,7 +270,7 @@ class _Fallback:
                     f"expected FP32 graphs for --on-nonfinite fp32, found none, in bundle '{bundle.manifest.name}'; export them too"
                 )
             self._name = found[0]
-        self._make = lambda name: Pipeline(bundle, name, threads, mode)
+        self._bundle, self._threads, self._mode = bundle, threads, mode
         self._lock = threading.Lock()
         self._pipeline: Pipeline | None = None
 
@@ -267,7 +279,7 @@ class _Fallback:
         if self._name is None:
             raise error
         with self._lock:
-            self._pipeline = self._pipeline or self._make(self._name)
+            self._pipeline = self._pipeline or Pipeline(self._bundle, self._name, self._threads, self._mode)
         images = self._pipeline.generate_array(
             drawing.prompts,
             drawing.seeds,

@@ -25,7 +25,7 @@ from fewstep.unrolled import draw_unrolled
 OnStep = Callable[[int, Array], None]
 """Called after evaluation i with (i, latents (B, C, h, w)); the latents are the loop's own, so copy them to keep them.
 
-An unrolled graph tells nothing before its picture: it is not called then.
+An unrolled graph tells nothing before its picture: it is not called then. A loop on a GPU tells of the last evaluation alone.
 """
 Branches = tuple[Conditions, Conditions | None]
 """The conditions of the prompt and, with guidance, of the negative prompt."""
@@ -148,6 +148,9 @@ class TextToImage:
             model = guide(self.denoise, *branches, self._guidance(drawing))
             return run(drawing.table, noise, watched(model, drawing.table))
         conditions = _both(*branches)
+        if step.loop is not None:
+            told = {name: value for name, value in conditions.items() if name in step.inputs}
+            return step.loop(drawing.table, noise, told, self._scale(drawing))
         return run_fused(
             drawing.table,
             noise,

@@ -13,7 +13,7 @@ import onnx
 
 from fewstep.manifest import Component, Variant, Verification
 from fewstep.network import Run
-from fewstep.tensorrt.build import build_engine
+from fewstep.tensorrt.build import Built, build_engine, write_files
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.library import load_library
 from fewstep.variant import EngineBuild
@@ -77,7 +77,7 @@ def build(
     return builds
 
 
-def write_engine(model: onnx.ModelProto, name: str, path: Path, config: BuildConfig) -> EngineBuild:
+def write_engine(model: onnx.ModelProto, name: str, path: Path, config: BuildConfig) -> Built:
     """Builds the engine of a graph into a file, and sees to it that nothing fell back to FP32.
 
     Raises:
@@ -88,10 +88,9 @@ def write_engine(model: onnx.ModelProto, name: str, path: Path, config: BuildCon
         source = Path(folder, f"{name}.onnx")
         source.write_bytes(to_bytes(model))
         built = build_engine(library, source, config)
-    require_asked_types(model, built.layers, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(built.content)
-    return built.record
+        require_asked_types(model, built.layers, name)
+        write_files(built, source, path)
+    return built
 
 
 def _build(precision: Precision, made: Mapping[str, _Graph], config: BuildConfig, root: Path) -> Build:
@@ -99,7 +98,7 @@ def _build(precision: Precision, made: Mapping[str, _Graph], config: BuildConfig
     engines: dict[str, EngineBuild] = {}
     for name, graph in made.items():
         file = f"tensorrt/{precision}/{name}.engine"
-        engines[name] = write_engine(graph.model, name, root / file, config)
+        engines[name] = write_engine(graph.model, name, root / file, config).record
         components[name] = component_record(graph.model, file)
     verification = {name: graph.verification for name, graph in made.items()}
     variant = Variant(

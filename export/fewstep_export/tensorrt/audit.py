@@ -1,4 +1,4 @@
-"""Whether TensorRT computes in FP16 what the graph asks for in FP16."""
+"""Whether TensorRT computes in FP16 what the graph asks for in FP16, and in one kernel what is attention."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,6 +6,7 @@ import onnx
 from onnx import TensorProto
 
 from fewstep.errors import FewstepError
+from fewstep.tensorrt.build import Built
 from fewstep.tensorrt.layers import Layer
 
 _FULL = {"FLOAT", "TF32"}
@@ -41,6 +42,12 @@ def fallen_back(model: onnx.ModelProto, layers: Sequence[Layer]) -> Iterator[str
     for layer in layers:
         if set(layer.dtypes) & _FULL:
             yield from (node for node in layer.nodes if node in half)
+
+
+def unfused_attention(built: Built) -> list[str]:
+    """The softmax layers that the builder did not put into one kernel with the products around them."""
+    softmax = (layer.name for layer in built.layers if layer.kind == "SOFTMAX")
+    return [name for name in softmax if name not in built.attention]
 
 
 def half_nodes(model: onnx.ModelProto) -> set[str]:

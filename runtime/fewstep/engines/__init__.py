@@ -1,13 +1,15 @@
 """Engines: what runs a compiled graph on the device. One engine a file; it is imported when it is used."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from fewstep.errors import FewstepError
+from fewstep.loop import Noise
 from fewstep.manifest import TensorSpec
+from fewstep.step_table import StepTable
 
 Tensors = Mapping[str, npt.NDArray[np.generic]]
 
@@ -30,6 +32,17 @@ class Engine(Protocol):
         Raises:
             FewstepError: an array is missing, has another dtype or another shape, or is not contiguous.
         """
+        ...
+
+
+@runtime_checkable
+class LoopEngine(Engine, Protocol):
+    """A loaded graph of one row of a step table whose engine can run them all by itself."""
+
+    def loop(
+        self, table: StepTable, noise: Noise, conditions: Tensors, guidance: float
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Yields (i, latents) after row i, of the last row at least; see `fewstep.fused.run_fused`."""
         ...
 
 

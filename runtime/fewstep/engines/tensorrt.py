@@ -1,10 +1,12 @@
 """TensorRT on an NVIDIA GPU: engines of `tensorrt` or `tensorrt_rtx`. Checked for types, refusals and the order of calls alone (docs/tensorrt.md).
 
 Inputs and outputs have buffers on the GPU for the largest batch, made once. From its second run on, a batch size is one recorded
-CUDA graph: copies in, kernels, copies out into pinned memory, a single launch.
+CUDA graph: copies in, kernels, copies out into pinned memory, a single launch. A graph that holds a whole step of the sampler runs its
+loop on the GPU, see `fewstep.engines.tensorrt_loop`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any, get_args
@@ -14,8 +16,12 @@ import numpy.typing as npt
 
 from fewstep.engines import Tensors, check_tensors
 from fewstep.engines.cuda import Cuda, Recording
+from fewstep.engines.tensorrt_loop import FusedLoop
 from fewstep.errors import BundleError, FewstepError
+from fewstep.loop import Noise
+from fewstep.step_table import StepTable
 from fewstep.tensorrt.library import Name, load_library, log_of
+from fewstep.tensorrt.refit import refit, source_of
 from fewstep.variant import Component, EngineBuild, TensorSpec
 
 Array = npt.NDArray[Any]
@@ -39,7 +45,7 @@ class TensorRTEngine:
         self, path: Path, component: Component, build: EngineBuild, cuda: Cuda | None = None
     ) -> None:
         self.seconds = 0.0
-        self._component, self._where = component, component.file
+        self.component, self.where, self.max_batch = component, component.file, build.max_batch
         library = _library(build)
         self.cuda = cuda or Cuda()
         self._log = log_of(library)
@@ -49,50 +55,91 @@ class TensorRTEngine:
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             raise BundleError(_refusal(path, build, library, self.cuda, self._log.messages))
+        if "weights-stripped" in build.flags:
+            refit(library, self._engine, source_of(path), build, self._log)
         self._check_signature()
-        self.context = self._engine.create_execution_context()
-        self._buffers = _Buffers(self.cuda, component, build.max_batch)
-        for name, address in self._buffers.device.items():
-            self.context.set_tensor_address(name, address)
+        self.context = _context(library, self._engine)
+        self.buffers = Buffers(self.cuda, component, build.max_batch)
+        self.bind(self.buffers.device)
         self._recordings: dict[int, Recording] = {}
         self._warm: set[int] = set()
 
     def run(self, feeds: Tensors) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the engine once; see `Engine.run`."""
-        outputs = {
-            spec.name: np.empty((_batch(feeds), *_sizes(spec)), spec.dtype)
-            for spec in self._component.outputs
-        }
+        batch = self._batch(feeds)
+        outputs = {spec.name: np.empty(shape_at(spec, batch), spec.dtype) for spec in self.component.outputs}
         self.write(feeds, outputs)
         return outputs
 
     def write(self, feeds: Tensors, outputs: Tensors) -> None:
         """Runs the engine once into the caller's arrays; see `Engine.write`."""
-        check_tensors(feeds, self._component.inputs, self._where)
-        check_tensors(outputs, self._component.outputs, self._where)
-        batch = _batch(feeds)
-        if batch > self._buffers.max_batch:
-            raise FewstepError(
-                f"expected a batch of at most {self._buffers.max_batch}, found {batch}, for {self._where}; export with a larger "
-                "--max-batch"
-            )
+        check_tensors(feeds, self.component.inputs, self.where)
+        check_tensors(outputs, self.component.outputs, self.where)
+        batch = self._batch(feeds)
+        self.require_batch(batch)
         begin = perf_counter()
-        for name, array in feeds.items():
-            np.copyto(self._buffers.host[name][:batch], array)
+        for spec in self.component.inputs:
+            np.copyto(self.buffers.at(spec, batch), feeds[spec.name])
         self._execute(batch)
         self.cuda.synchronize()
-        for name, array in outputs.items():
-            np.copyto(array, self._buffers.host[name][:batch])
+        for spec in self.component.outputs:
+            np.copyto(outputs[spec.name], self.buffers.at(spec, batch))
         self.seconds = perf_counter() - begin
+
+    def loop(
+        self, table: StepTable, noise: Noise, conditions: Tensors, guidance: float
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Runs every row of a table without leaving the GPU; for a graph that holds a step. See `FusedLoop.run`."""
+        return self._loop.run(table, noise, conditions, guidance)
+
+    def bind(self, addresses: Mapping[str, int]) -> None:
+        """Says where on the GPU the tensors of these names are from now on."""
+        for name, address in addresses.items():
+            self.context.set_tensor_address(name, address)
+
+    def set_batch(self, batch: int) -> None:
+        """Tells the engine the batch of what it is run on next."""
+        for spec in self.component.inputs:
+            self.context.set_input_shape(spec.name, shape_at(spec, batch))
+
+    def queue(self) -> None:
+        """Queues the kernels alone.
+
+        Raises:
+            FewstepError: TensorRT does not take them.
+        """
+        if not self.context.execute_async_v3(self.cuda.stream):
+            raise FewstepError(f"expected {self.where} to run, found an error ({_first(self._log.messages)})")
+
+    @property
+    def recordable(self) -> bool:
+        """Whether runs may become a CUDA graph; TensorRT-RTX says so of each engine, TensorRT takes all that have no control flow."""
+        asked = getattr(self.context, "is_stream_capturable", None)
+        return asked is None or bool(asked(self.cuda.stream))
+
+    def require_batch(self, batch: int) -> None:
+        """Whether the buffers are large enough.
+
+        Raises:
+            FewstepError: they are not.
+        """
+        if batch > self.max_batch:
+            raise FewstepError(
+                f"expected a batch of at most {self.max_batch}, found {batch}, for {self.where}; export with a larger "
+                "--max-batch"
+            )
+
+    @cached_property
+    def _loop(self) -> FusedLoop:
+        return FusedLoop(self)
 
     def _execute(self, batch: int) -> None:
         """Queues a run: the first one of a batch size plainly, since TensorRT sets itself up then, the later ones as a recording."""
         if batch in self._recordings:
             self._recordings[batch].launch()
             return
-        for spec in self._component.inputs:
-            self.context.set_input_shape(spec.name, (batch, *_sizes(spec)))
-        if batch not in self._warm:
+        self.set_batch(batch)
+        if batch not in self._warm or not self.recordable:
             self._queue(batch)
             self._warm.add(batch)
             return
@@ -102,35 +149,70 @@ class TensorRTEngine:
         recording.launch()
 
     def _queue(self, batch: int) -> None:
-        for spec in self._component.inputs:
-            self.cuda.upload(self._buffers.device[spec.name], self._buffers.host[spec.name][:batch])
-        if not self.context.execute_async_v3(self.cuda.stream):
-            raise FewstepError(
-                f"expected {self._where} to run, found an error ({_first(self._log.messages)})"
-            )
-        for spec in self._component.outputs:
-            self.cuda.download(self._buffers.host[spec.name][:batch], self._buffers.device[spec.name])
+        for spec in self.component.inputs:
+            self.cuda.upload(self.buffers.device[spec.name], self.buffers.at(spec, batch))
+        self.queue()
+        for spec in self.component.outputs:
+            self.cuda.download(self.buffers.at(spec, batch), self.buffers.device[spec.name])
+
+    def _batch(self, feeds: Tensors) -> int:
+        """The batch of the inputs; 1 if none has one."""
+        sizes = (len(feeds[s.name]) for s in self.component.inputs if batched(s) and s.name in feeds)
+        return next(sizes, 1)
 
     def _check_signature(self) -> None:
         names = {self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)}
-        expected = {spec.name for spec in (*self._component.inputs, *self._component.outputs)}
+        expected = {spec.name for spec in (*self.component.inputs, *self.component.outputs)}
         if names != expected:
             raise BundleError(
-                f"expected the tensors {', '.join(sorted(expected))}, found {', '.join(sorted(names))}, in {self._where}; "
+                f"expected the tensors {', '.join(sorted(expected))}, found {', '.join(sorted(names))}, in {self.where}; "
                 "export the bundle again"
             )
 
 
-class _Buffers:
+class Buffers:
     """Memory for every tensor at the largest batch, on the GPU and pinned on the host."""
 
     def __init__(self, cuda: Cuda, component: Component, max_batch: int) -> None:
-        self.max_batch = max_batch
         specs = (*component.inputs, *component.outputs)
         self.host: Mapping[str, Array] = {
-            spec.name: cuda.pinned((max_batch, *_sizes(spec)), spec.dtype) for spec in specs
+            spec.name: cuda.pinned(shape_at(spec, max_batch), spec.dtype) for spec in specs
         }
         self.device = {name: cuda.allocate(array.nbytes) for name, array in self.host.items()}
+
+    def at(self, spec: TensorSpec, batch: int) -> Array:
+        """The host's side of a tensor at a batch."""
+        return self.host[spec.name][:batch] if batched(spec) else self.host[spec.name]
+
+
+def batched(spec: TensorSpec) -> bool:
+    """Whether the first dimension is the batch; the row of a step table, say, has none."""
+    return bool(spec.shape) and isinstance(spec.shape[0], str)
+
+
+def shape_at(spec: TensorSpec, batch: int) -> tuple[int, ...]:
+    """The shape at a batch.
+
+    Raises:
+        BundleError: another dimension is free too.
+    """
+    sizes = spec.shape[1:] if batched(spec) else spec.shape
+    if not all(isinstance(size, int) for size in sizes):
+        raise BundleError(
+            f"expected no free dimension but the batch, found {list(spec.shape)}, for tensor '{spec.name}'"
+        )
+    fixed = tuple(int(size) for size in sizes)
+    return (batch, *fixed) if batched(spec) else fixed
+
+
+def _context(library: Any, engine: Any) -> Any:
+    """What runs the engine. TensorRT-RTX compiles its kernels here, for the shapes that come: at once, so that a recording has them."""
+    if library.__name__ != "tensorrt_rtx":
+        return engine.create_execution_context()
+    config = engine.create_runtime_config()
+    strategies = library.DynamicShapesKernelSpecializationStrategy
+    config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+    return engine.create_execution_context(config)
 
 
 def _library(build: EngineBuild) -> Any:
@@ -153,17 +235,3 @@ def _refusal(path: Path, build: EngineBuild, library: Any, cuda: Cuda, messages:
 
 def _first(messages: list[str]) -> str:
     return messages[0][:200] if messages else "no reason given"
-
-
-def _batch(feeds: Tensors) -> int:
-    return len(next(iter(feeds.values())))
-
-
-def _sizes(spec: TensorSpec) -> tuple[int, ...]:
-    """The shape without the batch."""
-    sizes = spec.shape[1:]
-    if not all(isinstance(size, int) for size in sizes):
-        raise BundleError(
-            f"expected no free dimension but the batch, found {list(spec.shape)}, for tensor '{spec.name}'"
-        )
-    return tuple(int(size) for size in sizes)

@@ -1,6 +1,7 @@
 """An ONNX file as a TensorRT engine."""
 
 import contextlib
+import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,16 +15,18 @@ from fewstep.tensorrt.layers import Layer, layers_of
 from fewstep.tensorrt.library import log_of
 from fewstep.tensorrt.parse import parse
 from fewstep.tensorrt.progress import OnProgress, monitor
+from fewstep.tensorrt.refit import source_of
 from fewstep.variant import EngineBuild
 
 
 @dataclass(frozen=True)
 class Built:
-    """An engine file's content, how it was made, and the layers of the network that it was made from."""
+    """An engine file's content, how it was made, the layers of the network that it was made from, and which of them are fused attention."""
 
     content: bytes
     record: EngineBuild
     layers: tuple[Layer, ...]
+    attention: frozenset[str] = frozenset()
 
 
 def build_engine(
@@ -72,7 +75,26 @@ def build_engine(
         sha256(source.read_bytes()).hexdigest(),
         perf_counter() - begin,
     )
-    return Built(bytes(plan), record, layers)
+    return Built(bytes(plan), record, layers, frozenset(log.attention))
+
+
+def write_files(built: Built, source: Path, path: Path) -> list[Path]:
+    """Writes the engine, and beside one without weights the ONNX file that has them; returns what was written.
+
+    Raises:
+        FewstepError: that file has its own weights in another one.
+    """
+    stripped = "weights-stripped" in built.record.flags
+    if stripped and source.with_name(f"{source.name}.data").is_file():
+        raise FewstepError(
+            f"expected a graph in one file for --strip-weights, found {source.name} with its weights beside it; leave the option out"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(built.content)
+    if not stripped:
+        return [path]
+    shutil.copyfile(source, source_of(path))
+    return [path, source_of(path)]
 
 
 def _options(library: Any, builder: Any, network: Any, config: BuildConfig) -> Any:
@@ -85,7 +107,10 @@ def _options(library: Any, builder: Any, network: Any, config: BuildConfig) -> A
     if config.version_compatible:
         options.set_flag(library.BuilderFlag.VERSION_COMPATIBLE)
     if config.strip_weights:
-        options.set_flag(library.BuilderFlag.STRIP_PLAN)
+        options.set_flag(library.BuilderFlag.STRIP_PLAN)  # and with it REFIT_IDENTICAL
+    own_memory = getattr(library.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)
+    if own_memory is not None:  # of TensorRT-RTX, whose engines a CUDA graph could not hold otherwise
+        options.set_flag(own_memory)
     _set_capabilities(library, options, config.compute_capabilities)
     options.add_optimization_profile(_profile(builder, network, config.max_batch))
     return options

@@ -11,7 +11,7 @@ from typing import Any
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.manifest import MANIFEST_NAME, FileRecord, Manifest, Variant
-from fewstep.tensorrt.build import build_engine
+from fewstep.tensorrt.build import build_engine, write_files
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.variant import EngineBuild
 
@@ -27,15 +27,20 @@ class Target:
     compute_capability: str = ""
 
 
+_FORMS = ("fused, hoisted", "fused", "host, hoisted", "host")
+"""The more of the loop is in a graph, the less is done outside of the GPU; an unrolled graph is for one table alone."""
+
+
 def source_variant(manifest: Manifest, name: str | None = None) -> Variant:
-    """The variant to build from: the named one, or the FP16 one of ONNX graphs.
+    """The variant to build from: the named one, or the FP16 one of ONNX graphs with the most of the loop inside.
 
     Raises:
         FewstepError: there is no such variant, or it holds no ONNX graphs.
     """
     wanted = [
-        v for v in manifest.variants if v.format == "onnx" and v.precision == "fp16" and v.form == "host"
+        v for v in manifest.variants if v.format == "onnx" and v.precision == "fp16" and v.form in _FORMS
     ]
+    wanted.sort(key=lambda v: _FORMS.index(v.form))
     chosen = manifest.variant(name) if name else next(iter(wanted), None)
     if chosen is None or chosen.format != "onnx":
         raise FewstepError(
@@ -124,11 +129,13 @@ def _write(
         def on_progress(phase: str, done: int, total: int, name: str = name) -> None:
             on_component(name, phase, done, total)
 
-        built = build_engine(target.library, bundle.graph(component), config, timing_cache, on_progress)
+        graph = bundle.graph(component)
+        built = build_engine(target.library, graph, config, timing_cache, on_progress)
         file = f"tensorrt/{source.precision}/{name}.engine"
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_bytes(built.content)
-        files[file] = FileRecord(hashlib.sha256(built.content).hexdigest(), len(built.content))
+        for path in write_files(built, graph, root / file):
+            content = path.read_bytes()
+            record = FileRecord(hashlib.sha256(content).hexdigest(), len(content))
+            files[path.relative_to(root).as_posix()] = record
         components[name], engines[name] = replace(component, file=file), built.record
     made = Variant(
         f"tensorrt-{source.precision}",

@@ -17,11 +17,13 @@ class Layer:
         kind: like "CONVOLUTION".
         nodes: the names of the ONNX nodes that it stands for; none for what the parser adds.
         dtypes: the types of its outputs, like "HALF".
+        name: in the library's messages.
     """
 
     kind: str
     nodes: tuple[str, ...]
     dtypes: tuple[str, ...]
+    name: str = ""
 
 
 def layers_of(network: Any) -> Iterator[Layer]:
@@ -30,7 +32,7 @@ def layers_of(network: Any) -> Iterator[Layer]:
         layer = network.get_layer(i)
         nodes = tuple(_NODE.findall(layer.metadata or ""))
         dtypes = tuple(layer.get_output(k).dtype.name for k in range(layer.num_outputs))
-        yield Layer(layer.type.name, nodes, dtypes)
+        yield Layer(layer.type.name, nodes, dtypes, layer.name)
 
 
 def inspected(library: Any, engine: Any) -> list[dict[str, Any]]:

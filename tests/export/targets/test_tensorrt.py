@@ -2,22 +2,31 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.tensorrt.config import BuildConfig
+from fewstep.tensorrt.derive import Target, source_variant, with_engines
 from fewstep.tensorrt.layers import Layer
+from fewstep.tensorrt.library import load_library
 from fewstep.verification import verify_bundle
-from fewstep_export.components import Generator
+from fewstep_export.components import Component, Generator
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export_generator
+from fewstep_export.loop_forms.config import LoopForms
+from fewstep_export.onnx_export import export_component
+from fewstep_export.targets.ort import to_fp16
 from fewstep_export.targets.tensorrt import write_engine
-from fewstep_export.tensorrt.audit import fallen_back
+from fewstep_export.tensorrt.audit import fallen_back, unfused_attention
+from fewstep_models.dit import DiTConfig
 
 pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
 
@@ -148,3 +157,35 @@ def test_without_the_library_the_message_says_how_to_get_it(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("FewstepError expected tensorrt or tensorrt_rtx")
     assert "JetPack" in done.stdout
+
+
+def test_the_fused_step_of_a_bundle_becomes_an_engine_with_its_loop(tiny: Generator, tmp_path: Path) -> None:
+    config = ExportConfig(
+        "tiny",
+        tmp_path / "tiny.fewstep",
+        precisions=("fp16",),
+        loop=LoopForms(hoist=True, fuse_step=True),
+    )
+    bundle = Bundle.open(export_generator(tiny, config))
+    assert source_variant(bundle.manifest).name == "fp16-hoisted-fused"
+    made = Bundle.open(with_engines(bundle, Target(load_library()), tmp_path / "cache", BuildConfig()))
+    made.verify()
+    variant = made.manifest.variant()
+    assert (variant.name, variant.form) == ("tensorrt-fp16", "fused, hoisted")
+    assert variant.components.keys() == {"text_encoder", "prompt", "fused_step", "decoder"}
+
+
+def test_attention_is_one_kernel_although_its_softmax_is_in_fp32(tmp_path: Path) -> None:
+    """The head has 16 channels or more, which TensorRT wants."""
+    torch.manual_seed(0)
+    config = DiTConfig(size=8, width=64, depth=2, head_channels=32, text_dim=12)
+    inputs = ("latents", "timestep", "text_states", "text_mask")
+    shapes = ((2, 8, 8, 8), (2,), (2, 5, 12), (2, 5))
+    feeds = {n: np.ones(s, np.float32) for n, s in zip(inputs, shapes, strict=True)}
+    component = Component("denoiser", config.build().eval(), inputs, ("velocity",))
+    half = to_fp16(export_component(component, feeds).model)
+    built = write_engine(half, "denoiser", tmp_path / "x.engine", BuildConfig())
+    softmax = [layer for layer in built.layers if layer.kind == "SOFTMAX"]
+    assert len(softmax) >= 2 and all(layer.dtypes == ("FLOAT",) for layer in softmax)
+    assert unfused_attention(built) == []
+    assert unfused_attention(replace(built, attention=frozenset())) == [layer.name for layer in softmax]

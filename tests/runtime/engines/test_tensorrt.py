@@ -72,13 +72,18 @@ def call_order_fake_library(calls: list[str], names: tuple[str, ...], loads: boo
     engine = SimpleNamespace(
         num_io_tensors=len(names),
         get_tensor_name=lambda i: names[i],
-        create_execution_context=lambda: context,
+        create_runtime_config=SimpleNamespace,
+        create_execution_context=lambda config: context,
     )
     severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1)
     logger = type("ILogger", (), {"Severity": severity, "__init__": lambda self: None})
     runtime = SimpleNamespace(deserialize_cuda_engine=lambda content: engine if loads else None)
     return SimpleNamespace(
-        __name__="tensorrt_rtx", __version__="1.7.1", ILogger=logger, Runtime=lambda log: runtime
+        __name__="tensorrt_rtx",
+        __version__="1.7.1",
+        ILogger=logger,
+        Runtime=lambda log: runtime,
+        DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER=1),
     )
 
 
