@@ -22,8 +22,8 @@ def fewstep(*arguments: object) -> "subprocess.CompletedProcess[str]":
         (["no-such-model"], "found nothing by that name: 'no-such-model'"),
         (["emoji-128", "--steps", "0"], "expected at least 1 step, found 0; choose a larger --steps"),
         (
-            ["emoji-128", "--precision", "fp8"],
-            "expected each precision once, out of fp32, fp16, int8, w8, w4, palette6, palette4, palette-mixed, found fp8",
+            ["emoji-128", "--precision", "fp4"],
+            "expected each precision once, out of fp32, fp16, int8, fp8, w8, w4, palette6, palette4, palette-mixed, found fp4",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 
 from fewstep.errors import FewstepError
 from fewstep_export.config import ExportConfig
+from fewstep_export.package_config import ConvertConfig
 
 
 @pytest.mark.parametrize(
@@ -12,8 +13,8 @@ from fewstep_export.config import ExportConfig
     [
         ({"steps": 0}, "expected at least 1 step, found 0; choose a larger --steps"),
         (
-            {"precisions": ("fp8",)},
-            "expected each precision once, out of fp32, fp16, int8, w8, w4, palette6, palette4, palette-mixed, found fp8",
+            {"precisions": ("fp4",)},
+            "expected each precision once, out of fp32, fp16, int8, fp8, w8, w4, palette6, palette4, palette-mixed, found fp4",
         ),
         ({"precisions": ()}, "found none"),
         ({"precisions": ("fp16", "fp16")}, "found fp16, fp16"),
@@ -33,3 +34,11 @@ def test_options_and_command_name_no_place_of_this_machine(tmp_path: Path) -> No
     assert config.command() == (
         "fewstep export mine --target ort --precision fp32 --precision fp16 --steps 4 --guidance 2.0 -o x.fewstep"
     )
+
+
+def test_packages_stand_in_options_and_command_where_they_are_made() -> None:
+    packages = ConvertConfig("iOS18", half_io=True, neural_engine=True)
+    config = ExportConfig("emoji-128", Path("x.fewstep"), ("coreml",), ("int8",), packages=packages)
+    assert config.options().items() >= {"min_target": "iOS18", "half_io": True, "neural_engine": True}.items()
+    assert "--precision int8 --min-target iOS18 --half-io --neural-engine" in config.command()
+    assert "min_target" not in ExportConfig("emoji-128", Path("x.fewstep")).options()
