@@ -96,6 +96,13 @@ def export(
     workspace: Annotated[
         int | None, typer.Option(help="Bytes of scratch memory for TensorRT.", show_default=False)
     ] = None,
+    graphs_only: Annotated[
+        bool,
+        typer.Option(
+            "--graphs-only",
+            help="Graphs for TensorRT on a board that builds its own engines, and no engines.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle; every graph is compared with torch before it is written."""
@@ -126,7 +133,12 @@ def export(
             cast("MinimumTarget", min_target), half_io=half_io, neural_engine=neural_engine
         ),
         engines=BuildConfig(
-            max_batch, tuple(compute_capability or ()), version_compatible, strip_weights, workspace
+            max_batch,
+            tuple(compute_capability or ()),
+            version_compatible,
+            strip_weights,
+            workspace,
+            graphs_only,
         ),
     )
     columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())

@@ -119,9 +119,7 @@ class ExportConfig:
             raise FewstepError(
                 f"expected fp16, int8 or fp8 for the target tensorrt, found {', '.join(self.precisions)}; add a --precision"
             )
-        compressed = [
-            precision for precision in self.precisions if precision not in (*FLOATS, "int8", "fp8")
-        ]
+        compressed = [precision for precision in self.precisions if precision not in (*FLOATS, "int8", "fp8")]
         if compressed and "coreml" not in self.targets:
             raise FewstepError(
                 f"expected --target coreml for {', '.join(compressed)}, found {', '.join(self.targets)}; add the target"

@@ -312,6 +312,12 @@ def load_engine(
     if variant.engine == "tensorrt":
         from fewstep.engines.tensorrt import TensorRTEngine
 
+        if variant.format != "engine":
+            raise FewstepError(
+                f"expected an engine of TensorRT, found the graph that it is built from, in variant '{variant.name}'; build it on "
+                f"the machine that runs it with `fewstep-jetson build BUNDLE --variant {variant.name}`"
+            )
+
         return TensorRTEngine(path, component, variant.engines[name])
     if variant.engine != "onnxruntime":
         raise BundleError(

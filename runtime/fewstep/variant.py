@@ -113,7 +113,7 @@ class Variant:
 
     def __post_init__(self) -> None:
         self.loop.check_components(self.components)
-        if self.engine == "tensorrt" and self.engines.keys() != self.components.keys():
+        if self.format == "engine" and self.engines.keys() != self.components.keys():
             raise BundleError(
                 f"expected how each of {', '.join(self.components)} was made, found {', '.join(self.engines) or 'none'}, "
                 "in field 'engines'"

@@ -17,6 +17,9 @@ MaxBatch = Annotated[int, typer.Option(help="Largest batch of the engines; 2 for
 CachePath = Annotated[
     Path | None, typer.Option("--cache", help="Folder of engines; ~/.cache/fewstep/engines if not given.")
 ]
+VariantName = Annotated[
+    str | None, typer.Option("--variant", help="Graphs to build from; the FP16 ones if not given.")
+]
 WithoutGpu = Annotated[bool, typer.Option("--without-gpu", help="Build although no GPU is here.")]
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for the whole network.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.")]
@@ -46,10 +49,14 @@ def build_app() -> typer.Typer:
 
 
 def build(
-    bundle: BundlePath, max_batch: MaxBatch = 2, cache: CachePath = None, without_gpu: WithoutGpu = False
+    bundle: BundlePath,
+    max_batch: MaxBatch = 2,
+    cache: CachePath = None,
+    without_gpu: WithoutGpu = False,
+    variant: VariantName = None,
 ) -> None:
     """Build the engines of BUNDLE for this board, once; print the folder of the bundle that has them."""
-    typer.echo(_prepared(bundle, max_batch, cache, without_gpu))
+    typer.echo(_prepared(bundle, cache, variant, max_batch, without_gpu))
 
 
 def draw(
@@ -58,13 +65,14 @@ def draw(
     output: Annotated[Path, typer.Option("-o", "--output", help="PNG file to write.")] = Path("out.png"),
     seed: Annotated[int, typer.Option(help="Noise seed.")] = 0,
     cache: CachePath = None,
+    variant: VariantName = None,
 ) -> None:
     """Draw PROMPT with the engines, which are built first if they are not there."""
     from fewstep import atomic
     from fewstep.image import png_bytes
     from fewstep.pipeline import Pipeline
 
-    pipeline = Pipeline(_prepared(bundle, 2, cache))
+    pipeline = Pipeline(_prepared(bundle, cache, variant))
     atomic.write_bytes(output, png_bytes(pipeline.generate(prompt, seed)))
     typer.echo(output)
 
@@ -73,13 +81,14 @@ def bench(
     bundle: BundlePath,
     runs: Annotated[int, typer.Option(help="Timed rounds.")] = 10,
     cache: CachePath = None,
+    variant: VariantName = None,
 ) -> None:
     """Measure the engines; the report as JSON on standard output tells power mode, clocks and draw too."""
     from fewstep.bench.config import BenchConfig
     from fewstep.bench.runner import bench as measure
     from fewstep.devices.jetson import Tegrastats
 
-    prepared = _prepared(bundle, 2, cache)
+    prepared = _prepared(bundle, cache, variant)
     with Tegrastats() as stats:
         report = measure(BenchConfig(prepared, runs=runs)).report
     value = dict(report.to_dict())
@@ -87,12 +96,18 @@ def bench(
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def serve(bundle: BundlePath, host: Host = "127.0.0.1", port: Port = 7860, cache: CachePath = None) -> None:
+def serve(
+    bundle: BundlePath,
+    host: Host = "127.0.0.1",
+    port: Port = 7860,
+    cache: CachePath = None,
+    variant: VariantName = None,
+) -> None:
     """Serve a page that draws."""
     from fewstep.pipeline import Pipeline
     from fewstep_apps.jetson.page import build_page
 
-    page = build_page(Pipeline(_prepared(bundle, 2, cache)))
+    page = build_page(Pipeline(_prepared(bundle, cache, variant)))
     page.queue(max_size=8).launch(server_name=host, server_port=port, share=False)
 
 
@@ -102,16 +117,20 @@ def unit(
     host: Host = "127.0.0.1",
     port: Port = 7860,
     cache: CachePath = None,
+    variant: VariantName = None,
 ) -> None:
     """Print a systemd unit that serves the page; build the engines once before you start it."""
     from fewstep_apps.jetson.engines import CACHE
-    from fewstep_apps.jetson.unit import systemd_unit
+    from fewstep_apps.jetson.unit import Served, systemd_unit
 
-    typer.echo(systemd_unit(bundle, user or getpass.getuser(), cache or CACHE, host, port), nl=False)
+    served = Served(bundle, cache or CACHE, host, port, variant)
+    typer.echo(systemd_unit(served, user or getpass.getuser()), nl=False)
 
 
-def _prepared(bundle: Path, max_batch: int, cache: Path | None, without_gpu: bool = False) -> Path:
+def _prepared(
+    bundle: Path, cache: Path | None, variant: str | None, max_batch: int = 2, without_gpu: bool = False
+) -> Path:
     from fewstep.tensorrt.config import BuildConfig
     from fewstep_apps.jetson.engines import CACHE, prepare
 
-    return prepare(bundle, BuildConfig(max_batch), cache or CACHE, without_gpu)
+    return prepare(bundle, BuildConfig(max_batch), cache or CACHE, without_gpu, variant)

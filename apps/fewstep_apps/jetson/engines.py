@@ -15,7 +15,13 @@ from fewstep.tensorrt.library import load_library
 CACHE = Path("~/.cache/fewstep/engines").expanduser()
 
 
-def prepare(bundle: Path, config: BuildConfig, cache: Path = CACHE, without_gpu: bool = False) -> Path:
+def prepare(
+    bundle: Path,
+    config: BuildConfig,
+    cache: Path = CACHE,
+    without_gpu: bool = False,
+    variant: str | None = None,
+) -> Path:
     """The bundle with engines for this board, built with a progress bar on standard error unless it is in the cache.
 
     Args:
@@ -23,12 +29,13 @@ def prepare(bundle: Path, config: BuildConfig, cache: Path = CACHE, without_gpu:
         config: how engines are built.
         cache: where they are kept.
         without_gpu: build although no GPU is here, which TensorRT-RTX can.
+        variant: of ONNX graphs to build from; None takes the FP16 one with the most of the loop inside.
 
     Raises:
         FewstepError: TensorRT or a GPU is missing, or the bundle cannot be built.
     """
     opened = Bundle.open(bundle)
-    if all(variant.engine == "tensorrt" for variant in opened.manifest.variants):
+    if all(made.format == "engine" for made in opened.manifest.variants):
         return bundle
     library = load_library()
     target = Target(library, "" if without_gpu else _capability())
@@ -38,7 +45,7 @@ def prepare(bundle: Path, config: BuildConfig, cache: Path = CACHE, without_gpu:
         def on_component(name: str, phase: str, done: int, total: int) -> None:
             progress.update(bar, description=f"{name}: {phase}", completed=done, total=total or None)
 
-        return with_engines(opened, target, cache, config, on_component=on_component)
+        return with_engines(opened, target, cache, config, variant, on_component)
 
 
 def _capability() -> str:

@@ -15,7 +15,9 @@ from fewstep.manifest import Component, Variant, Verification
 from fewstep.network import Run
 from fewstep.tensorrt.build import Built, build_engine, write_files
 from fewstep.tensorrt.config import BuildConfig
-from fewstep.tensorrt.library import load_library
+from fewstep.tensorrt.layers import layers_of
+from fewstep.tensorrt.library import load_library, log_of
+from fewstep.tensorrt.parse import parse
 from fewstep.variant import EngineBuild
 from fewstep_export.activation_range import require_fp16_range
 from fewstep_export.config import Precision
@@ -93,16 +95,34 @@ def write_engine(model: onnx.ModelProto, name: str, path: Path, config: BuildCon
     return built
 
 
+def write_graph(model: onnx.ModelProto, name: str, path: Path) -> None:
+    """Writes what an engine would be built from, for a library elsewhere, and sees to it that the one here takes it.
+
+    Raises:
+        FewstepError: as `write_engine`.
+    """
+    library = load_library()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(to_bytes(model))
+    log = log_of(library)
+    network = parse(library, library.Builder(log), path, log)
+    require_asked_types(model, tuple(layers_of(network)), name)
+
+
 def _build(precision: Precision, made: Mapping[str, _Graph], config: BuildConfig, root: Path) -> Build:
     components: dict[str, Component] = {}
     engines: dict[str, EngineBuild] = {}
+    kind = "onnx" if config.graphs_only else "engine"
     for name, graph in made.items():
-        file = f"tensorrt/{precision}/{name}.engine"
-        engines[name] = write_engine(graph.model, name, root / file, config).record
+        file = f"tensorrt/{precision}/{name}.{kind}"
+        if config.graphs_only:
+            write_graph(graph.model, name, root / file)
+        else:
+            engines[name] = write_engine(graph.model, name, root / file, config).record
         components[name] = component_record(graph.model, file)
     verification = {name: graph.verification for name, graph in made.items()}
     variant = Variant(
-        f"tensorrt-{precision}", "tensorrt", precision, "engine", components, verification, engines=engines
+        f"tensorrt-{precision}", "tensorrt", precision, kind, components, verification, engines=engines
     )
     minimum = MINIMUM_PSNR if precision == "fp16" else EIGHT_BIT_MINIMUM_PSNR
     return Build(variant, {name: graph.run for name, graph in made.items()}, minimum)

@@ -18,6 +18,7 @@ class BuildConfig:
         version_compatible: whether later releases of the library may load the engine too.
         strip_weights: whether the weights are left out, to be taken from the ONNX file when the engine is loaded.
         workspace: bytes of scratch memory at most; None leaves it to the library.
+        graphs_only: whether a bundle gets the graphs that engines are built from instead, for a board that builds its own.
 
     Raises:
         FewstepError: a number is out of range, or a capability is no such number.
@@ -28,6 +29,7 @@ class BuildConfig:
     version_compatible: bool = False
     strip_weights: bool = False
     workspace: int | None = None
+    graphs_only: bool = False
 
     def __post_init__(self) -> None:
         if self.max_batch < 1:
@@ -54,6 +56,7 @@ class BuildConfig:
             "compute_capabilities": list(self.compute_capabilities),
             "engine_flags": list(self.flags()),
             "workspace": self.workspace,
+            "graphs_only": self.graphs_only,
         }
 
     def words(self) -> list[str]:
@@ -62,4 +65,5 @@ class BuildConfig:
         words += [f"--compute-capability {capability}" for capability in self.compute_capabilities]
         words += ["--version-compatible"] if self.version_compatible else []
         words += ["--strip-weights"] if self.strip_weights else []
+        words += ["--graphs-only"] if self.graphs_only else []
         return words + ([f"--workspace {self.workspace}"] if self.workspace else [])

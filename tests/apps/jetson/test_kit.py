@@ -14,7 +14,7 @@ from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.derive import Target, source_variant, with_engines
 from fewstep.tensorrt.library import load_library
 from fewstep_apps.jetson.engines import prepare
-from fewstep_apps.jetson.unit import systemd_unit
+from fewstep_apps.jetson.unit import Served, systemd_unit
 
 needs_library = pytest.mark.skipif(
     subprocess.run([sys.executable, "-c", "import tensorrt_rtx"], capture_output=True, check=False).returncode
@@ -110,12 +110,14 @@ def test_a_bundle_without_half_precision_graphs_is_refused(tiny_bundle: Path) ->
 
 
 def test_the_unit_is_one_and_holds_no_surprises(tmp_path: Path) -> None:
-    text = systemd_unit(tmp_path / "x.fewstep", "jetson", tmp_path / "cache", "0.0.0.0", 7860)
+    served = Served(tmp_path / "x.fewstep", tmp_path / "cache", "0.0.0.0", 7860, "tensorrt-int8")
+    text = systemd_unit(served, "jetson")
     unit = configparser.ConfigParser(strict=True, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(text)
     assert unit["Service"]["User"] == "jetson"
     assert unit["Service"]["ExecStart"].split()[1:3] == ["serve", str(tmp_path / "x.fewstep")]
+    assert unit["Service"]["ExecStart"].endswith(" --variant tensorrt-int8")
     assert unit["Service"]["ReadWritePaths"] == str(tmp_path / "cache")
     with pytest.raises(FewstepError, match="expected a path without spaces"):
-        systemd_unit(tmp_path / "a b.fewstep", "jetson", tmp_path, "127.0.0.1", 1)
+        systemd_unit(Served(tmp_path / "a b.fewstep", tmp_path, "127.0.0.1", 1), "jetson")

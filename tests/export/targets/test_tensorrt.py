@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
+from fewstep.pipeline import Pipeline
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.derive import Target, source_variant, with_engines
 from fewstep.tensorrt.layers import Layer
@@ -173,6 +174,29 @@ def test_the_fused_step_of_a_bundle_becomes_an_engine_with_its_loop(tiny: Genera
     variant = made.manifest.variant()
     assert (variant.name, variant.form) == ("tensorrt-fp16", "fused, hoisted")
     assert variant.components.keys() == {"text_encoder", "prompt", "fused_step", "decoder"}
+
+
+def test_graphs_alone_are_for_a_board_that_builds_its_own_engines(tiny: Generator, tmp_path: Path) -> None:
+    config = ExportConfig(
+        "tiny",
+        tmp_path / "tiny.fewstep",
+        ("tensorrt",),
+        ("fp16", "int8"),
+        engines=BuildConfig(graphs_only=True),
+    )
+    assert config.command().endswith("--graphs-only -o tiny.fewstep")
+    bundle = Bundle.open(export_generator(tiny, config))
+    bundle.verify()
+    assert {v.name: (v.engine, v.format) for v in bundle.manifest.variants} == {
+        "tensorrt-fp16": ("tensorrt", "onnx"),
+        "tensorrt-int8": ("tensorrt", "onnx"),
+    }
+    with pytest.raises(FewstepError, match=r"fewstep-jetson build BUNDLE --variant tensorrt-int8"):
+        Pipeline(bundle, "tensorrt-int8")
+    target, cache = Target(load_library()), tmp_path / "cache"
+    made = Bundle.open(with_engines(bundle, target, cache, BuildConfig(), "tensorrt-int8")).manifest
+    assert (made.variant().name, made.variant().format) == ("tensorrt-int8", "engine")
+    assert made.variant().engines.keys() == made.variant().components.keys()
 
 
 def test_attention_is_one_kernel_although_its_softmax_is_in_fp32(tmp_path: Path) -> None:
