@@ -28,6 +28,7 @@ from fewstep.trust import Trust
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
+_HEADER = 30  # bytes of a local header before its name
 _CHUNK = 1 << 20
 _SIGNATURE_BYTES = 10_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -186,12 +187,7 @@ def _check_apart(entries: list[zipfile.ZipInfo], path: Path) -> None:
             raise BundleError(
                 f"expected files apart from each other, found {entry.filename!r} inside another, at {path}"
             )
-        end = (
-            entry.header_offset
-            + zipfile.sizeFileHeader
-            + len(entry.orig_filename.encode())
-            + entry.compress_size
-        )
+        end = entry.header_offset + _HEADER + len(entry.orig_filename.encode()) + entry.compress_size
 
 
 def _manifest_bytes(opened: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo], path: Path) -> bytes:

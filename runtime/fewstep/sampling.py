@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fewstep.errors import BundleError, FewstepError
-from fewstep.limits import ROWS
+from fewstep.limits import ROWS, TRAIN_TIMESTEPS
 from fewstep.samplers import SAMPLERS, compile_table
 from fewstep.samplers.diffusers import BUILDERS, Options, from_diffusers
 from fewstep.step_table import StepTable
@@ -45,6 +45,7 @@ class Sampling:
             raise BundleError(
                 f"expected a shift above 0 and 1 to {ROWS} steps, found {self.shift} and {self.steps}"
             )
+        _check_scheduler(self.scheduler)
         if self.sampler not in self.samplers:
             raise BundleError(
                 f"expected one of the samplers {', '.join(self.samplers)}, found '{self.sampler}'"
@@ -59,9 +60,22 @@ class Sampling:
         """The table of a sampler with so many steps; None takes the default.
 
         Raises:
-            FewstepError: an unknown sampler, steps < 1, or a scheduler that this network cannot be used with.
+            FewstepError: an unknown sampler, steps < 1 or too many, a scheduler that this network cannot be used with, or facts that no
+                table follows from.
         """
         steps, sampler = self.steps if steps is None else steps, sampler or self.sampler
+        if steps > ROWS:
+            raise FewstepError(f"expected at most {ROWS} steps, found {steps}; choose a smaller number")
+        try:
+            with np.errstate(all="ignore"):  # what is not finite is refused by the table
+                return self._compiled(steps, sampler)
+        except (ArithmeticError, ValueError, TypeError, LookupError, np.linalg.LinAlgError) as error:
+            raise FewstepError(
+                f"expected a schedule that a step table can be made of, found one that gives {type(error).__name__} ({error}), "
+                f"for {sampler} with {steps} steps; export the bundle again"
+            ) from None
+
+    def _compiled(self, steps: int, sampler: str) -> StepTable:
         if self.shift is not None:
             return compile_table(sampler, steps, self.shift)
         table = from_diffusers({**self.scheduler, "_class_name": sampler}, steps, self._options(steps))
@@ -75,3 +89,16 @@ class Sampling:
     def _options(self, steps: int) -> Options:
         levels = tuple(map(float, np.linspace(1, 1 / max(steps, 1), max(steps, 1))))
         return Options(tokens=self.tokens, sigmas=levels if self.even_levels else None)
+
+
+def _check_scheduler(values: Mapping[str, object]) -> None:
+    """Every whole number of a schedule is a count of timesteps, or an order; none may ask for more memory than a real one."""
+    for name, value in values.items():
+        if isinstance(value, int) and not -TRAIN_TIMESTEPS <= value <= TRAIN_TIMESTEPS:
+            raise BundleError(
+                f"expected numbers up to {TRAIN_TIMESTEPS}, found {value}, in field 'scheduler.{name}'"
+            )
+        if isinstance(value, list | tuple) and len(value) > TRAIN_TIMESTEPS:
+            raise BundleError(
+                f"expected at most {TRAIN_TIMESTEPS} values, found {len(value)}, in field 'scheduler.{name}'"
+            )

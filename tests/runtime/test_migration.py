@@ -43,6 +43,26 @@ def test_a_table_of_the_draft_that_nothing_is_known_of_is_refused(draft: Any) ->
         Manifest.from_dict(draft)
 
 
+@pytest.mark.parametrize("version", [0, -(10**30), True, "1", None])
+def test_a_version_that_never_was_is_refused(tiny_bundle: Path, version: object) -> None:
+    value = json.loads((tiny_bundle / "manifest.json").read_text())
+    with pytest.raises(BundleError, match=r"expected 1, found .*in manifest\.schema_version"):
+        Manifest.from_dict(value | {"schema_version": version})
+
+
+@pytest.mark.parametrize(
+    ("sampler", "shift", "rows"), [([], 3.0, 1), ("flow-euler", 1e-300, 4), ("flow-euler", 3.0, 2000)]
+)
+def test_facts_that_no_table_follows_from_are_refused(
+    draft: Any, sampler: object, shift: float, rows: int
+) -> None:
+    """Found by benchmarks/reliability/fuzz.py."""
+    draft["sampling"]["shift"] = shift
+    draft["step_tables"]["flow-dpm++2m-4"] |= {"sampler": sampler, "rows": [{"convert": []}] * rows}
+    with pytest.raises(BundleError, match=r"in manifest\.step_tables\.flow-dpm"):
+        Manifest.from_dict(draft)
+
+
 def test_a_later_version_asks_for_a_newer_fewstep(draft: Any) -> None:
     with pytest.raises(BundleError, match=r"schema version 1, found version 2.*update fewstep"):
         Manifest.from_dict(draft | {"schema_version": 2})

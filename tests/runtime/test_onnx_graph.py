@@ -26,7 +26,7 @@ def external(location: str) -> TensorProto:
 
 
 def saved(path: Path, graph: onnx.GraphProto, **options: object) -> Path:
-    path.write_bytes(helper.make_model(graph, **options).SerializeToString())  # type: ignore[arg-type]
+    path.write_bytes(helper.make_model(graph, **options).SerializeToString())
     return path
 
 

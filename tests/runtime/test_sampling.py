@@ -52,7 +52,7 @@ def test_a_scheduler_for_another_prediction_is_refused() -> None:
         ({"shift": 3.0}, "expected a shift or a scheduler"),
         ({"scheduler": {}}, "expected a shift or a scheduler"),
         ({"sampler": "flow-euler"}, "found 'flow-euler'"),
-        ({"steps": 0}, "at least 1 step"),
+        ({"steps": 0}, "1 to 10000 steps"),
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, object], message: str) -> None:

@@ -1,0 +1,53 @@
+"""benchmarks/results/reliability.json, to which every script of this folder adds its part."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fewstep import atomic
+from fewstep.bench.device import this_device
+from fewstep.records import to_json
+
+TARGET = Path(__file__).parents[1] / "results" / "reliability.json"
+
+
+def record(path: Sequence[str], value: Mapping[str, Any]) -> None:
+    """Puts a value at a place of the file, with the command, the device and the date beside it."""
+    whole: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.is_file() else {}
+    place = whole
+    for key in path[:-1]:
+        place = place.setdefault(key, {})
+    place[path[-1]] = {
+        **value,
+        "command": " ".join(["python", *map(_relative, sys.argv)]),
+        "device": to_json(this_device()),
+    }
+    atomic.write_bytes(TARGET, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read(path: Sequence[str]) -> dict[str, Any]:
+    """What stands at a place; empty if nothing does."""
+    place: Any = json.loads(TARGET.read_text()) if TARGET.is_file() else {}
+    for key in path:
+        place = place.get(key, {})
+    return dict(place)
+
+
+def add_counts(path: Sequence[str], found: Mapping[str, Any], options: Namespace) -> None:
+    """Adds inputs to those of runs before, and keeps the largest peak of memory and every finding."""
+    old = read(path)
+    findings = [*old.get("findings", []), *([found["finding"]] if "finding" in found else [])]
+    record(path, {
+        "inputs": old.get("inputs", 0) + found.get("inputs", 0),
+        "accepted": old.get("accepted", 0) + found.get("accepted", 0),
+        "peak_bytes": max(old.get("peak_bytes", 0), found.get("peak_bytes", 0)),
+        "findings": findings,
+    })  # fmt: skip
+
+
+def _relative(argument: str) -> str:
+    root = str(Path(__file__).parents[2])
+    return argument.removeprefix(f"{root}/")
