@@ -108,12 +108,9 @@ def _at(address: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
 
 
-def library(cuda: HostMemoryCuda, component: Component, kernel: Kernel, **parts: Any) -> Any:
-    """A module `tensorrt_rtx` whose engine is the kernel."""
+def library_of(context: Any, component: Component) -> Any:
+    """A module `tensorrt_rtx` whose engine has this execution context."""
     names = [spec.name for spec in (*component.inputs, *component.outputs)]
-    context = HostMemoryContext(cuda, component, kernel)
-    for name, part in parts.pop("context", {}).items():
-        setattr(context, name, part)
     engine = SimpleNamespace(
         num_io_tensors=len(names),
         get_tensor_name=lambda i: names[i],
@@ -131,5 +128,4 @@ def library(cuda: HostMemoryCuda, component: Component, kernel: Kernel, **parts:
         ILogger=logger,
         Runtime=lambda log: SimpleNamespace(deserialize_cuda_engine=lambda content: engine),
         DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER=1),
-        **parts,
     )

@@ -1,69 +1,18 @@
 """The loop that stays on the GPU gives the latents of the host's, and is one launch from the second time on; see host_memory_cuda."""
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.runtime.engines.host_memory_cuda import HostMemoryCuda, library
+from tests.runtime.engines.fused_steps import COMPONENT, KEPT, conditions, load_engine, noise, step
+from tests.runtime.engines.host_memory_cuda import HostMemoryContext, HostMemoryCuda
 
 from fewstep.engines import LoopEngine
 from fewstep.engines.tensorrt import TensorRTEngine
 from fewstep.errors import FewstepError
 from fewstep.fused import row_size, run_fused
-from fewstep.manifest import Component, TensorSpec
-from fewstep.noise import gaussian
 from fewstep.samplers import compile_table
-from fewstep.variant import EngineBuild
-
-KEPT, LATENT = 2, (2, 4, 4)
-BATCH = ("batch", *LATENT)
-COMPONENT = Component(
-    "tensorrt/fp16/fused_step.engine",
-    (
-        TensorSpec("row", "float32", (row_size(KEPT),)),
-        *(TensorSpec(f"state_{k}", "float32", BATCH) for k in range(KEPT)),
-        TensorSpec("noise", "float32", BATCH),
-        TensorSpec("text_states", "float32", ("batch", 3)),
-        TensorSpec("negative_text_states", "float32", ("batch", 3)),
-    ),
-    tuple(TensorSpec(f"next_{k}", "float32", BATCH) for k in range(KEPT)),
-)
-BUILD = EngineBuild("tensorrt_rtx", "1.7.1", (), 3, (), "0" * 64, 1.0)
-
-
-def step(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A fused step around a network that depends on everything it is told."""
-    row = feeds["row"]
-    timestep, scale, guidance = row[:3]
-    matrix = row[3 : 3 + KEPT**2].reshape(KEPT, KEPT)
-    output, noise = row[3 + KEPT**2 :].reshape(2, KEPT)
-
-    def network(text: np.ndarray) -> np.ndarray:
-        return np.tanh(scale * feeds["state_0"] + text.mean(1)[:, None, None, None] + timestep / 1000)
-
-    m_0, m_c = network(feeds["negative_text_states"]), network(feeds["text_states"])
-    m = m_0 + guidance * (m_c - m_0)
-    return {
-        f"next_{k}": (
-            output[k] * m
-            + sum(matrix[k, j] * feeds[f"state_{j}"] for j in range(KEPT))
-            + noise[k] * feeds["noise"]
-        ).astype(np.float32)
-        for k in range(KEPT)
-    }
-
-
-def noise(batch: int, seed: int = 3) -> Any:
-    return lambda stream: np.stack([gaussian(LATENT, seed + k, stream) for k in range(batch)])
-
-
-def conditions(batch: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(batch)
-    names = ("text_states", "negative_text_states")
-    return {name: rng.standard_normal((batch, 3)).astype(np.float32) for name in names}
 
 
 @pytest.fixture
@@ -74,10 +23,10 @@ def cuda() -> HostMemoryCuda:
 def load(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: HostMemoryCuda, **parts: Any
 ) -> TensorRTEngine:
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", library(cuda, COMPONENT, step, **parts))
-    (tmp_path / "x.engine").write_bytes(b"engine")
-    gpu: Any = cuda
-    return TensorRTEngine(tmp_path / "x.engine", COMPONENT, BUILD, gpu)
+    context = HostMemoryContext(cuda, COMPONENT, step)
+    for name, part in parts.items():
+        setattr(context, name, part)
+    return load_engine(monkeypatch, tmp_path, cuda, context)
 
 
 @pytest.mark.parametrize("sampler", ["flow-euler", "flow-dpm++2m", "flow-sde-dpm++2m"])
@@ -125,7 +74,7 @@ def test_the_third_run_is_one_launch(
 def test_an_engine_that_cannot_be_recorded_is_run_row_by_row(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: HostMemoryCuda
 ) -> None:
-    engine = load(monkeypatch, tmp_path, cuda, context={"is_stream_capturable": lambda stream: False})
+    engine = load(monkeypatch, tmp_path, cuda, is_stream_capturable=lambda stream: False)
     for _ in range(3):
         list(engine.loop(compile_table("flow-euler", 2, 1.0), noise(1), conditions(1), 4.0))
     assert "launch" not in cuda.calls and cuda.calls.count("execute") == 6
