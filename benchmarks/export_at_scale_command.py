@@ -1,10 +1,11 @@
 """Time and memory of `fewstep export` on a pipeline with a full-size denoiser, beside what it forecast.
 
-    OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE python benchmarks/export_at_scale_command.py
+    OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE python benchmarks/export_at_scale_command.py [--case CASE] [--precisions fp32|both|coreml]
 
 The denoiser has Stable Diffusion 1.5's or Sana 0.6 B's real configuration and random FP16 weights; the text encoder, the autoencoder, the
 tokenizer and the scheduler are those of the tests' tiny pipelines (tests/export/checkpoints/tiny_pipelines.py). The command says what it
-forecasts and what every stage took; this script reads that. Writes results/export_at_scale_command.json.
+forecasts and what every stage took; this script reads that. "coreml" makes packages in both precisions, and no graphs for ONNX Runtime. Writes
+results/export_at_scale_command.json, in which rows of other cases stay.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from fewstep_export.large.child import in_child
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/export_at_scale_command.json"
 FORECAST = re.compile(
-    r"(\w+): weights ([\d.]+) GB, peak memory about ([\d.]+) GB \(export ([\d.]+) GB, torch ([\d.]+) GB, check ([\d.]+) GB\)"
+    r"(\w+): weights ([\d.]+) GB, peak memory about ([\d.]+) GB \(export ([\d.]+) GB, torch ([\d.]+) GB, check ([\d.]+) GB(?:, Core ML ([\d.]+) GB)?\)"
 )
 STAGE = re.compile(r"([\w-]+): ([\d.]+) s, peak memory ([\d.]+) GB")
 sys.path.insert(0, str(ROOT / "tests/export/checkpoints"))
@@ -55,17 +56,21 @@ def build(case: Case, folder: Path) -> Path:
 def measure(case: Case, folder: Path, precision: str) -> dict[str, Any]:
     """One export by the command."""
     source, output = folder / "checkpoint", folder / f"{precision}.fewstep"
-    precisions = ["--precision", precision] if precision == "fp32" else []
-    command = ["-m", "fewstep.cli", "export", str(source), *precisions, "--steps", "2", "-o", str(output)]
+    asked = {
+        "fp32": ["--precision", "fp32"],
+        "both": [],
+        "coreml": ["--target", "coreml", "--min-target", "iOS18"],
+    }[precision]
+    command = ["-m", "fewstep.cli", "export", str(source), *asked, "--steps", "2", "-o", str(output)]
     begin = perf_counter()
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     seconds = perf_counter() - begin
     shutil.rmtree(output, ignore_errors=True)
     if done.returncode:
         return {"case": case.name, "precisions": precision, "failed": done.stderr.strip().splitlines()[-1:]}
-    names = ("weights", "peak", "export", "torch", "check")
+    names = ("weights", "peak", "export", "torch", "check", "coreml")
     forecasts = {
-        name: dict(zip(names, map(float, numbers), strict=True))
+        name: {key: float(number) for key, number in zip(names, numbers, strict=True) if number}
         for name, *numbers in FORECAST.findall(done.stderr)
     }
     stages = {
@@ -91,7 +96,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--case", choices=[case.name for case in CASES], action="append")
-    parser.add_argument("--precisions", choices=("fp32", "both"), action="append")
+    parser.add_argument("--precisions", choices=("fp32", "both", "coreml"), action="append")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     facts = {
@@ -100,6 +105,7 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "diffusers", "onnx", "onnxruntime")},
     }
+    earlier = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
     rows: list[dict[str, Any]] = []
     for case in CASES:
         if options.case and case.name not in options.case:
@@ -109,7 +115,11 @@ def main() -> None:
             for precision in options.precisions or ("fp32", "both"):
                 rows.append(measure(case, Path(folder), precision))
                 print(json.dumps(rows[-1]), file=sys.stderr)
-        options.out.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        measured = {(row["case"], row["precisions"]) for row in rows}
+        kept = [row for row in earlier if (row["case"], row["precisions"]) not in measured]
+        options.out.write_text(
+            json.dumps({**facts, "rows": [*kept, *rows]}, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

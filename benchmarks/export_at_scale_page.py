@@ -10,9 +10,12 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/export-at-scale.md"
-RESULTS = {
-    name: ROOT / f"benchmarks/results/{name}.json" for name in ("export_at_scale", "export_at_scale_command")
+_FILES = {
+    "export_at_scale": "export_at_scale",
+    "export_at_scale_command": "export_at_scale_command",
+    "export_at_scale_packages": "export_at_scale_command",
 }
+RESULTS = {name: ROOT / f"benchmarks/results/{file}.json" for name, file in _FILES.items()}
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -54,25 +57,44 @@ def command(rows: Rows) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        stages = [
-            row["stages"].get(f"denoiser-{name}")
-            for name in ("torch", "fp32", "fp32-check", "fp16", "fp16-check")
-        ]
-        cells = [f"{stage['seconds']:.0f} s, {stage['peak_gb']:.2f} GB" if stage else "" for stage in stages]
-        precisions = "FP32" if row["precisions"] == "fp32" else "FP32 and FP16"
-        lines.append(
-            f"| {row['case']} | {precisions} | {row['seconds']:.0f} s | {row['peak_gb']:.2f} GB | {row['peak_over_weights']:.2f} x "
-            f"| {row['forecast_gb']:.2f} GB | {' | '.join(cells)} |"
-        )
+        if row["precisions"] != "coreml":
+            precisions = "FP32" if row["precisions"] == "fp32" else "FP32 and FP16"
+            cells = _stages(row, ("torch", "fp32", "fp32-check", "fp16", "fp16-check"))
+            lines.append(f"| {row['case']} | {precisions} | {_whole(row)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-TABLES = {"export_at_scale": sides, "export_at_scale_command": command}
+def packages(rows: Rows) -> str:
+    """The same of exports to Core ML, with the stages of the packages."""
+    lines = [
+        "| network | wall time | peak memory | over the weights | forecast | FP32 package | check | FP16 package | check |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    names = ("coreml-fp32", "coreml-fp32-check", "coreml-fp16", "coreml-fp16-check")
+    lines += [
+        f"| {row['case']} | {_whole(row)} | {' | '.join(_stages(row, names))} |"
+        for row in rows
+        if row["precisions"] == "coreml"
+    ]
+    return "\n".join(lines)
+
+
+def _whole(row: Mapping[str, Any]) -> str:
+    return f"{row['seconds']:.0f} s | {row['peak_gb']:.2f} GB | {row['peak_over_weights']:.2f} x | {row['forecast_gb']:.2f} GB"
+
+
+def _stages(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Time and peak memory of the denoiser's stages."""
+    stages = [row["stages"].get(f"denoiser-{name}") for name in names]
+    return [f"{stage['seconds']:.0f} s, {stage['peak_gb']:.2f} GB" if stage else "" for stage in stages]
+
+
+TABLES = {"export_at_scale": sides, "export_at_scale_command": command, "export_at_scale_packages": packages}
 
 
 def page_with(text: str, name: str, rows: Rows) -> str:
     """The page with another table of that name."""
-    begin, end = f"<!-- begin of the table by benchmarks/{name}.py -->", f"<!-- end of {name} -->"
+    begin, end = f"<!-- begin of the table {name} -->", f"<!-- end of {name} -->"
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n{TABLES[name](rows)}\n{end}{after}"

@@ -8,7 +8,7 @@ import pytest
 from tests.scripts import load_script
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("export_at_scale", "export_at_scale_command")
+NAMES = ("export_at_scale", "export_at_scale_command", "export_at_scale_packages")
 
 
 @pytest.fixture(scope="module")

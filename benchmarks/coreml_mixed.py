@@ -1,0 +1,117 @@
+"""Mixed bits against Apple's recipe on the denoiser of a bundle's FP16 packages for Core ML, at the same average number of bits.
+
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/coreml_mixed.py emoji-128 out/coreml.fewstep
+
+Apple's recipe (ml-stable-diffusion, mixed_bit_compression_pre_analysis.py): each weight alone gets k-means palettes of 1, 2, 4, 6 or 8 bits; what that
+does to the output is measured as PSNR; one threshold for all gives every weight the fewest bits that stay above it. Here on two inputs
+on the way to pictures, with the largest threshold that holds the budget. Ours: `coreml/mixed_bits.py`, with one palette a weight
+(iOS 17) and with one for a few output channels (iOS 18). Errors are those of the output on the fixed inputs of the export, relative in l2, and of two
+whole pictures against FP16. Writes results/coreml_mixed.json.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from fewstep.bundle import Bundle
+from fewstep.engines.coreml import split_rows
+from fewstep.network import Feeds
+from fewstep_export.checkpoints import load_generator
+from fewstep_export.components import Array
+from fewstep_export.config import ExportConfig
+from fewstep_export.coreml.calibration import Weights
+from fewstep_export.coreml.evaluate import Evaluator, by_rows
+from fewstep_export.coreml.mixed_bits import SMALLEST, Fitted
+from fewstep_export.coreml.palettes import PaletteForm, fit
+from fewstep_export.coreml.trajectories import trajectory_inputs
+from fewstep_export.fixed_inputs import fixed_cases, prompts_of
+from fewstep_export.picture_loop import PictureTask, draw_with, psnr
+
+RESULT = Path(__file__).parent / "results" / "coreml_mixed.json"
+BITS = (1, 2, 4, 6, 8)
+BUDGET = 4.5
+OUTPUT = "velocity"
+Constants = Mapping[str, Array]
+
+
+def apples(half: Path, cases: list[Feeds]) -> tuple[Constants, float]:
+    """The weights by Apple's recipe, and the bits a weight that it takes, palettes included."""
+    weights, evaluate = Weights.read(half, SMALLEST).values, Evaluator(half, "fp16")
+    right = [evaluate(feeds)[OUTPUT] for feeds in cases]
+    stored: dict[str, dict[int, Array]] = {}
+    decibels: dict[str, dict[int, float]] = {}
+    for name, weight in weights.items():
+        stored[name] = {b: fit(weight, PaletteForm(b)).numpy().astype(np.float16) for b in BITS}
+        decibels[name] = {}
+        for bits, values in stored[name].items():
+            run = evaluate.with_constants({name: values})
+            found = [run(feeds)[OUTPUT] for feeds in cases]
+            decibels[name][bits] = min(_psnr(a, b) for a, b in zip(found, right, strict=True))
+    thresholds = sorted({value for row in decibels.values() for value in row.values()}, reverse=True)
+    for threshold in thresholds:
+        chosen = {
+            name: min((b for b in BITS if row[b] >= threshold), default=8) for name, row in decibels.items()
+        }
+        spent = sum(weights[name].numel() * b + 16 * 2**b for name, b in chosen.items())
+        average = spent / sum(weight.numel() for weight in weights.values())
+        if average <= BUDGET:
+            return {name: stored[name][b] for name, b in chosen.items()}, average
+    raise AssertionError("one bit a weight is within the budget")
+
+
+def _psnr(found: Array, right: Array) -> float:
+    """In dB of the largest value, as in Apple's script."""
+    return float(20 * np.log10(np.abs(right).max() / np.sqrt(np.square(found - right).mean())))
+
+
+def main(zoo: str, path: Path) -> None:
+    """Measures and writes the file."""
+    bundle, generator = Bundle.open(path), load_generator(ExportConfig(zoo, Path("unused.fewstep")))
+    packages = {
+        name: bundle.graph(c) for name, c in bundle.manifest.variant("coreml-fp16").components.items()
+    }
+    half, inputs = packages["denoiser"], trajectory_inputs(generator)["denoiser"]
+    fixed = fixed_cases(generator, generator.sampling.table())["denoiser"]
+    held = [row for case in fixed for row in split_rows(case.feeds)]
+    plain = Evaluator(half, "fp16")
+    expected = [plain(feeds)[OUTPUT] for feeds in held]
+    runs = {name: by_rows(Evaluator(package, "fp16")) for name, package in packages.items()}
+    task = PictureTask(prompts_of(generator), generator.sampling.table(), generator.guidance.scale)
+    right = draw_with(generator, runs, task)
+    rows: dict[str, dict[str, float]] = {}
+
+    def judge(name: str, values: Constants, bits: float) -> None:
+        run = plain.with_constants(values)
+        squares = [np.square(run(f)[OUTPUT] - e).sum() for f, e in zip(held, expected, strict=True)]
+        error = float(np.sqrt(sum(squares) / sum(np.square(e).sum() for e in expected)))
+        pictures = draw_with(generator, {**runs, "denoiser": by_rows(run)}, task)
+        rows[name] = {"bits": round(bits, 3), "error": error, "psnr": psnr(pictures, right)}
+        print(name, rows[name], flush=True)
+        facts = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "versions": {name: version(name) for name in ("torch", "coremltools", "numpy")},
+            "command": f"python benchmarks/coreml_mixed.py {zoo} {path.name}",
+        }
+        RESULT.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+
+    for name, grouped in (("ours, iOS 18", True), ("ours, iOS 17", False)):
+        chosen = Fitted(half, inputs, grouped).choose((4, 6, 8), BUDGET)
+        spent = sum(
+            s.values.numel() * s.form.bits + s.form.groups(len(s.values)) * 16 * 2**s.form.bits
+            for s in chosen.values()
+        )
+        values = {name: stored.values.numpy().astype(np.float16) for name, stored in chosen.items()}
+        judge(name, values, spent / sum(stored.values.numel() for stored in chosen.values()))
+    judge("Apple's recipe", *apples(half, list(inputs[:: len(inputs) // 2])[:2]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
