@@ -103,6 +103,12 @@ def export(
             help="Graphs for TensorRT on a board that builds its own engines, and no engines.",
         ),
     ] = False,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="File where TensorRT keeps what it measured, for the next build.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle; every graph is compared with torch before it is written."""
@@ -139,6 +145,7 @@ def export(
             strip_weights,
             workspace,
             graphs_only,
+            timing_cache,
         ),
     )
     columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())

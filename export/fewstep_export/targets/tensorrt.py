@@ -11,6 +11,7 @@ from pathlib import Path
 
 import onnx
 
+from fewstep.errors import FewstepError
 from fewstep.manifest import Component, Variant, Verification
 from fewstep.network import Run
 from fewstep.tensorrt.build import Built, build_engine, write_files
@@ -66,6 +67,10 @@ def build(
         ParityError: a graph differs from torch.
         FewstepError: TensorRT is not installed or refuses a graph, a component does not fit FP16, or a layer fell back to FP32.
     """
+    if config.timing_cache is not None and load_library().__name__ == "tensorrt_rtx":
+        raise FewstepError(
+            "expected tensorrt for --timing-cache, found tensorrt_rtx, which measures nothing when it builds; leave the option out"
+        )
     builds = []
     for precision in (p for p in precisions if p in PRECISIONS):
         begin(f"building TensorRT {precision} engines")

@@ -33,7 +33,6 @@ def build_engine(
     library: Any,
     source: Path,
     config: BuildConfig,
-    timing_cache: Path | None = None,
     on_progress: OnProgress = lambda _what, _done, _total: None,
 ) -> Built:
     """Builds the engine; no GPU is needed with TensorRT-RTX.
@@ -42,7 +41,6 @@ def build_engine(
         library: see `fewstep.tensorrt.library`.
         source: the .onnx file.
         config: how.
-        timing_cache: a file that is read if it is there, and written: what was measured once is not measured again.
         on_progress: told of the builder's phases.
 
     Raises:
@@ -54,7 +52,7 @@ def build_engine(
     layers = tuple(layers_of(network))
     options = _options(library, builder, network, config)
     options.progress_monitor = watching = monitor(library, on_progress)
-    cache = _timing_cache(library, options, timing_cache)
+    cache = _timing_cache(library, options, config.timing_cache)
     plan = builder.build_serialized_network(network, options)
     if plan is None:
         if watching.cancelled:
@@ -63,9 +61,9 @@ def build_engine(
         raise FewstepError(
             f"expected an engine of {source.name}, found that TensorRT cannot build it: {reason[:300]}"
         )
-    if timing_cache is not None and cache is not None:
+    if config.timing_cache is not None and cache is not None:
         with contextlib.suppress(OSError):  # a cache that cannot be kept costs time alone
-            atomic.write_bytes(timing_cache, bytes(cache.serialize()))
+            atomic.write_bytes(config.timing_cache, bytes(cache.serialize()))
     record = EngineBuild(
         library.__name__,
         library.__version__,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from fewstep.errors import FewstepError
 
@@ -19,6 +20,7 @@ class BuildConfig:
         strip_weights: whether the weights are left out, to be taken from the ONNX file when the engine is loaded.
         workspace: bytes of scratch memory at most; None leaves it to the library.
         graphs_only: whether a bundle gets the graphs that engines are built from instead, for a board that builds its own.
+        timing_cache: a file of `tensorrt` that keeps what kernels were measured to take, from build to build; it changes no engine.
 
     Raises:
         FewstepError: a number is out of range, or a capability is no such number.
@@ -30,6 +32,7 @@ class BuildConfig:
     strip_weights: bool = False
     workspace: int | None = None
     graphs_only: bool = False
+    timing_cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.max_batch < 1:
@@ -50,7 +53,7 @@ class BuildConfig:
         return tuple(name for name, value in asked.items() if value)
 
     def options(self) -> Mapping[str, object]:
-        """The options as JSON."""
+        """The options that change what is built, as JSON."""
         return {
             "max_batch": self.max_batch,
             "compute_capabilities": list(self.compute_capabilities),

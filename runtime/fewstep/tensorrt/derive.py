@@ -85,7 +85,8 @@ def with_engines(
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
-        _write(bundle, source, target, config, staging, cache / "timing.cache", on_component)
+        timed = replace(config, timing_cache=config.timing_cache or cache / "timing.cache")
+        _write(bundle, source, target, timed, staging, on_component)
         staging.rename(output)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -115,7 +116,6 @@ def _write(
     target: Target,
     config: BuildConfig,
     root: Path,
-    timing_cache: Path,
     on_component: OnComponent,
 ) -> None:
     kept = {tokenizer.file for tokenizer in bundle.manifest.tokenizers} | {"LICENCES.md"}
@@ -130,7 +130,7 @@ def _write(
             on_component(name, phase, done, total)
 
         graph = bundle.graph(component)
-        built = build_engine(target.library, graph, config, timing_cache, on_progress)
+        built = build_engine(target.library, graph, config, on_progress)
         file = f"tensorrt/{source.precision}/{name}.engine"
         for path in write_files(built, graph, root / file):
             content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Tiny pipelines of the large families as TensorRT engines; the export itself compares the pictures and audits the layers."""
+"""Every family of pipelines as TensorRT engines; the export itself compares the pictures and audits the layers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +10,13 @@ from fewstep.bundle import Bundle
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export
 
+from .test_diffusers import NAMES
+
 pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sd1", "sdxl", "sana", "sd3"])
+@pytest.mark.parametrize("name", NAMES)
 def test_engines_are_built_of_every_component(
     name: str, checkpoint: Callable[[str], Path], tiny_pipelines: ModuleType, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from fewstep_export.exporter import export_generator
 from fewstep_export.loop_forms.config import LoopForms
 from fewstep_export.onnx_export import export_component
 from fewstep_export.targets.ort import to_fp16
-from fewstep_export.targets.tensorrt import write_engine
+from fewstep_export.targets.tensorrt import build, write_engine
 from fewstep_export.tensorrt.audit import fallen_back, unfused_attention
 from fewstep_models.dit import DiTConfig
 
@@ -146,6 +146,12 @@ def test_what_cannot_be_built_is_told(
     model = onnx.load(engine_bundle / "ort/fp16/decoder.onnx")
     with pytest.raises(FewstepError, match=part):
         write_engine(model, "decoder", tmp_path / "x.engine", config)
+
+
+def test_a_cache_of_timings_is_not_for_the_library_that_takes_none(tmp_path: Path) -> None:
+    config = BuildConfig(timing_cache=tmp_path / "timing.cache")
+    with pytest.raises(FewstepError, match="expected tensorrt for --timing-cache, found tensorrt_rtx"):
+        build([], ("fp16",), config, {}, tmp_path, lambda what: None)
 
 
 def test_without_the_library_the_message_says_how_to_get_it(tmp_path: Path) -> None:

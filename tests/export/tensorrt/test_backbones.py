@@ -1,5 +1,6 @@
 """Engines of every denoiser that the project knows, in FP16, INT8 and FP8, with nothing fallen back to FP32."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from fewstep_export.onnx_export import export_component
 from fewstep_export.targets.ort import to_fp16
 from fewstep_export.targets.tensorrt import write_engine
 from fewstep_export.tensorrt.qdq import FP8, INT8, activation_ranges, quantized
+from fewstep_models.attention import KINDS
 from fewstep_models.backbones import BackboneConfig
 
 pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
@@ -28,10 +30,16 @@ def _feeds(config: BackboneConfig) -> Feeds:
     return {name: array.astype(np.float32) for name, array in zip(INPUTS, arrays, strict=True)}
 
 
+OTHER_ATTENTION = [replace(TINY[1], attention=kind) for kind in KINDS if kind != TINY[1].attention]
+
+
 @pytest.mark.parametrize(
     "config",
-    [TINY[1], *(pytest.param(config, marks=pytest.mark.slow) for config in (TINY[0], *TINY[2:]))],
-    ids=lambda config: config.type,
+    [
+        TINY[1],
+        *(pytest.param(config, marks=pytest.mark.slow) for config in (TINY[0], *TINY[2:], *OTHER_ATTENTION)),
+    ],
+    ids=lambda config: f"{config.type}-{getattr(config, 'attention', '')}",
 )
 def test_an_engine_is_built(config: BackboneConfig, tmp_path: Path) -> None:
     torch.manual_seed(0)

@@ -91,14 +91,16 @@ def test_every_batch_from_one_on_and_shapes_without_a_batch_are_asked_for(graph:
 def test_what_was_measured_is_kept_and_read_by_the_next_build(graph: Path, tmp_path: Path) -> None:
     calls: list[str] = []
     library = call_order_fake_library("tensorrt", calls)
+    config = BuildConfig(timing_cache=tmp_path / "timing.cache")
+    assert config.options() == BuildConfig().options()
     for kept in (b"", b"+", b"++"):
         calls.clear()
-        build_engine(library, graph, BuildConfig(), tmp_path / "timing.cache")
+        build_engine(library, graph, config)
         assert calls[-1] == f"timing cache of {kept!r}"
         assert (tmp_path / "timing.cache").read_bytes() == kept + b"+"
     calls.clear()
     library = call_order_fake_library("tensorrt_rtx", calls, REQUIRE_USER_ALLOCATION="own memory")
-    build_engine(library, graph, BuildConfig(), tmp_path / "other.cache")
+    build_engine(library, graph, BuildConfig(timing_cache=tmp_path / "other.cache"))
     assert "flag own memory" in calls and not any("timing" in call for call in calls)
     assert not (tmp_path / "other.cache").exists()
 
