@@ -44,6 +44,12 @@ class StudentConfig:
             raise ValueError(f"steps and shift must be positive, found {self.steps} and {self.shift}")
 
 
+def require_part(at_noise: float) -> None:
+    """Refuse what is no part of a batch."""
+    if not 0 <= at_noise <= 1:
+        raise ValueError(f"at_noise must lie in [0, 1], found {at_noise}")
+
+
 @dataclass(frozen=True)
 class Batch:
     """Clean latents (B, C, h, w), text states (B, L, D) and masks (B, L), all float32."""
@@ -112,6 +118,12 @@ class Student:
         empty = self.without_text(batch)
         states = torch.where(drop[:, None, None], empty.states, batch.states)
         return Batch(batch.x0, states, torch.where(drop[:, None], empty.mask, batch.mask))
+
+    def steps_of(self, count: int, at_noise: float, generator: torch.Generator) -> Tensor:
+        """Random steps (count,) of the student; a part ``at_noise`` of them is the first whatever the others are."""
+        step = torch.randint(self.config.steps, (count,), generator=generator, device=self.device)
+        coin = torch.rand(count, generator=generator, device=self.device)
+        return torch.where(coin < at_noise, 0, step)
 
     def _draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         bank, device = self.latents, generator.device

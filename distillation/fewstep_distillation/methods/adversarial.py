@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fewstep_distillation.critics import Discriminator, hinge, pooled, r1, tapped
 from fewstep_distillation.flow import clean, maps, noised
 from fewstep_distillation.score_distillation import score_distillation_weight
-from fewstep_distillation.student import Batch, Student, StudentConfig
+from fewstep_distillation.student import Batch, Student, StudentConfig, require_part
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
 
 ScoreWeighting = Literal["exponential", "sds"]
@@ -20,7 +20,8 @@ class Adversarial:
     """``-E D(F(x_theta)) + score_weight E c(sigma) |x_theta - sg x_teacher|^2`` against a hinge discriminator with R1.
 
     ``layers`` are the teacher's blocks F whose outputs the heads judge, after noise of a level from ``renoise`` on real and drawn
-    pictures alike. ``weighting`` of the teacher's part: c = alpha ("exponential"), or that of score distillation ("sds").
+    pictures alike. ``weighting`` of the teacher's part: c = alpha ("exponential"), or that of score distillation ("sds"). A part
+    ``at_noise`` of the pictures is drawn from noise alone, beyond the share of that step.
     """
 
     type: str = field(default="adversarial", init=False)
@@ -29,6 +30,7 @@ class Adversarial:
     weighting: ScoreWeighting = "exponential"
     r1_weight: float = 1e-4
     critic_rate: float = 1.0
+    at_noise: float = 0.0
     renoise: TimestepConfig = field(default_factory=lambda: TimestepConfig(mean=-0.5, std=1.0))
 
     def __post_init__(self) -> None:
@@ -39,6 +41,7 @@ class Adversarial:
             )
         if self.weighting not in ("exponential", "sds"):
             raise ValueError(f"weighting must be exponential or sds, found {self.weighting!r}")
+        require_part(self.at_noise)
 
     def build(self, config: StudentConfig) -> "AdversarialMethod":
         """The method."""
@@ -96,9 +99,7 @@ class AdversarialMethod(Student):
 
     def draw(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """The student's clean latents (B, C, h, w) from a random one of its levels."""
-        count = len(batch.x0)
-        step = torch.randint(self.config.steps, (count,), generator=generator, device=self.device)
-        sigma = self.levels[step]
+        sigma = self.levels[self.steps_of(len(batch.x0), self.objective.at_noise, generator)]
         x = noised(batch.x0, self.noise(batch.x0, generator), sigma)
         return clean(x, module(x, 1000 * sigma, batch.states, batch.mask).float(), sigma)
 

@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from fewstep_distillation.critics import Discriminator, pooled, tapped
 from fewstep_distillation.flow import clean, noised
 from fewstep_distillation.score_distillation import gradient_loss
-from fewstep_distillation.student import Batch, Student, StudentConfig
+from fewstep_distillation.student import Batch, Student, StudentConfig, require_part
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
 from fewstep_models.backbones import BackboneConfig
 
 
 @dataclass(frozen=True)
 class DistributionMatching:
-    """``fake_updates`` of the fake score before each of the student; ``gan_weight`` of the heads on the fake score's features."""
+    """``fake_updates`` of the fake score before each of the student; ``gan_weight`` of the heads on the fake score's features.
+
+    A part ``at_noise`` of the student's updates goes to its first step beyond that step's share, so that it draws in one step too.
+    """
 
     type: str = field(default="distribution-matching", init=False)
     fake_updates: int = 2
@@ -26,6 +29,7 @@ class DistributionMatching:
     layers: tuple[int, ...] = (4, 9)
     gan_weight: float = 0.01
     fake_gan_weight: float = 0.03
+    at_noise: float = 0.0
     score_levels: TimestepConfig = field(default_factory=lambda: TimestepConfig("uniform"))
 
     def __post_init__(self) -> None:
@@ -35,6 +39,7 @@ class DistributionMatching:
                 "fake_updates must be positive, layers name blocks and weights not be negative, "
                 f"found {self.fake_updates}, {self.layers}, {self.gan_weight}, {self.fake_gan_weight}"
             )
+        require_part(self.at_noise)
 
     def build(self, config: StudentConfig) -> "DistributionMatchingMethod":
         """The method."""
@@ -106,7 +111,7 @@ class DistributionMatchingMethod(Student):
     def draw(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Clean latents (B, C, h, w) after a random number of the student's own steps; the last one alone has gradients."""
         count = len(batch.x0)
-        last = int(torch.randint(self.config.steps, (), generator=generator, device=self.device))
+        last = int(self.steps_of(1, self.objective.at_noise, generator))
         x = self.noise(batch.x0, generator)
         for step in range(last + 1):
             sigma = self.levels[step].expand(count)

@@ -22,6 +22,7 @@ class Sprint:
     layers: tuple[int, ...] = (1, 4, 7, 9)
     r1_weight: float = 1e-4
     critic_rate: float = 1.0
+    at_noise: float = 0.0
     renoise: TimestepConfig = field(default_factory=lambda: TimestepConfig(mean=-0.5, std=1.0))
 
     def __post_init__(self) -> None:
@@ -43,6 +44,7 @@ class Sprint:
             score_weight=0.0,
             r1_weight=self.r1_weight,
             critic_rate=self.critic_rate,
+            at_noise=self.at_noise,
             renoise=self.renoise,
         )
 
