@@ -47,6 +47,12 @@ def quantize(
             show_default=False,
         ),
     ] = None,
+    max_time: Annotated[
+        float | None,
+        typer.Option(
+            help="Milliseconds of one evaluation; as many layers stay float as fit.", show_default=False
+        ),
+    ] = None,
     min_speedup: Annotated[float, typer.Option(help="Speed-up over VARIANT that a build must reach.")] = 1.0,
     min_psnr: Annotated[
         float | None, typer.Option(help="PSNR (dB) that the worst picture must reach.", show_default=False)
@@ -66,6 +72,7 @@ def quantize(
 ) -> None:
     """Add a build of lower precision to BUNDLE if it is measured to be worth it."""
     from fewstep_quantization.config import Limits, QuantizeConfig
+    from fewstep_quantization.search import Budget
 
     config = QuantizeConfig(
         bundle,
@@ -79,7 +86,7 @@ def quantize(
         cast("Observer", observer),
         migration,
         tuple(exclude or ()),
-        max_error,
+        Budget(max_error, max_time),
         Limits(min_speedup, min_psnr, max_size),
         force,
         threads,
@@ -96,6 +103,7 @@ def _run(config: "QuantizeConfig", explain: bool, as_json: bool) -> None:
     from fewstep_quantization.command import quantize as run
     from fewstep_quantization.explain import explain_table, explain_variant
     from fewstep_quantization.gate import GateError, table
+    from fewstep_quantization.search import points_table
 
     console = Console(stderr=True)
     title = f"{config.output} against {config.variant}"
@@ -109,6 +117,8 @@ def _run(config: "QuantizeConfig", explain: bool, as_json: bool) -> None:
     except GateError as error:
         console.print(table(error.checks, title))
         raise
+    if built.points:
+        console.print(points_table(built.points, built.chosen))
     console.print(table(list(checks), title))
     if explain:
         for component, layers in explain_variant(
@@ -116,4 +126,4 @@ def _run(config: "QuantizeConfig", explain: bool, as_json: bool) -> None:
         ):
             console.print(explain_table(component, layers))
     if as_json:
-        typer.echo(json.dumps(to_json(gate), indent=2))
+        typer.echo(json.dumps(to_json(gate) | {"points": to_json(list(built.points))}, indent=2))

@@ -7,7 +7,8 @@ from fewstep.bundle import Bundle
 from fewstep.gate import Gate
 from fewstep.manifest import Prompts
 from fewstep.variant import Verification
-from fewstep_quantization.build import Build, Inputs, OnProgress, build
+from fewstep_quantization.build import build
+from fewstep_quantization.building import Build, Inputs, OnProgress
 from fewstep_quantization.config import QuantizeConfig
 from fewstep_quantization.gate import Check, GateError, check
 from fewstep_quantization.measure import Comparison, compare

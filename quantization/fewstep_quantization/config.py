@@ -1,12 +1,13 @@
 """What a quantisation is asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Literal, get_args
 
 from fewstep.errors import FewstepError
 from fewstep_quantization.calibration.observers import Observer
+from fewstep_quantization.search import Budget
 
 Scheme = Literal["int8", "int8-dynamic", "w8", "w4"]
 
@@ -46,7 +47,7 @@ class QuantizeConfig:
         observer: how ranges are chosen.
         migration: SmoothQuant's exponent; 0 leaves the activations as they are.
         exclude: layers that stay float, by name.
-        largest_error: of the denoiser's output, relative; the layers that cost the most stay float until it is kept. None tries nothing.
+        budget: for the denoiser; layers that cost much stay float so that it is kept. An empty one searches for nothing.
         limits: what the build must reach.
         force: writes a build that does not reach them, and marks it.
         threads: threads inside one operator while measuring.
@@ -64,7 +65,7 @@ class QuantizeConfig:
     observer: Observer = "min-max"
     migration: float = 0.5
     exclude: tuple[str, ...] = ()
-    largest_error: float | None = None
+    budget: Budget = field(default_factory=Budget)
     limits: Limits = Limits()
     force: bool = False
     threads: int | None = None
@@ -79,10 +80,6 @@ class QuantizeConfig:
         if not 0 <= self.migration <= 1:
             raise FewstepError(
                 f"expected a migration strength of 0 to 1, found {self.migration}; a usual one is 0.5"
-            )
-        if self.largest_error is not None and not 0 < self.largest_error < 1:
-            raise FewstepError(
-                f"expected a largest error between 0 and 1, found {self.largest_error}; a usual one is 0.02"
             )
         if self.output == self.variant:
             raise FewstepError(

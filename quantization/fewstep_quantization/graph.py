@@ -33,7 +33,9 @@ class Rewriter:
         self.old_nodes: Sequence[onnx.NodeProto] = model.graph.node
         self.nodes: list[onnx.NodeProto] = []
         self.constants = constants(model)
-        self.shapes = shapes(model)
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        self._infos = {value.name: value for value in inferred.value_info}
+        self.shapes = _shapes(inferred)
         self.uses = Counter(name for node in self.old_nodes for name in node.input)
         self.uses.update(value.name for value in model.graph.output)
         self._names = {*self.shapes, *self.constants, *(n for node in self.old_nodes for n in node.output)}
@@ -85,6 +87,9 @@ class Rewriter:
         added = [numpy_helper.from_array(v, name) for name, v in self._added.items() if name in used]
         del result.graph.node[:], result.graph.initializer[:], result.graph.value_info[:]
         result.graph.node.extend(self.nodes)
+        # What is known already: ONNX's own inference ends at the operators of ONNX Runtime.
+        made = [name for node in self.nodes for name in node.output if name in self._infos]
+        result.graph.value_info.extend(self._infos[name] for name in made)
         result.graph.initializer.extend(kept + added)
         if self._opset_contrib and not any(entry.domain == CONTRIB for entry in result.opset_import):
             result.opset_import.append(helper.make_opsetid(CONTRIB, 1))
@@ -117,7 +122,10 @@ def load(path: Path) -> onnx.ModelProto:
 
 def shapes(model: onnx.ModelProto) -> dict[str, Shape]:
     """The shapes of all tensors, by name, as far as they can be inferred."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
+    return _shapes(onnx.shape_inference.infer_shapes(model).graph)
+
+
+def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
     known: dict[str, Shape] = {
         value.name: tuple(
             dim.dim_value if dim.HasField("dim_value") else dim.dim_param
@@ -128,6 +136,22 @@ def shapes(model: onnx.ModelProto) -> dict[str, Shape]:
     }
     known.update({tensor.name: tuple(tensor.dims) for tensor in graph.initializer})
     return known
+
+
+def without_dead_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph without nodes and constants that no output needs."""
+    needed = {value.name for value in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    del result.graph.node[:], result.graph.initializer[:]
+    result.graph.node.extend(reversed(kept))
+    result.graph.initializer.extend(t for t in model.graph.initializer if t.name in needed)
+    return result
 
 
 def is_scalar(value: Array | None) -> bool:

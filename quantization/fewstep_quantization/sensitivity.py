@@ -5,7 +5,7 @@ squares (measured on the zoo model: root of the sum 0.0952, all layers together 
 be predicted without trying it.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import sqrt
 
@@ -65,16 +65,6 @@ def pareto(errors: Collection[LayerError]) -> list[Choice]:
         names = tuple(entry.layer for entry in order[:k])
         choices.append(Choice(names, _total(left), sum(entry.share for entry in left)))
     return choices
-
-
-def choose(errors: Collection[LayerError], largest_error: float) -> Choice:
-    """The choice with the most integers whose predicted error is at most so large."""
-    return next(choice for choice in pareto(errors) if choice.error <= largest_error)
-
-
-def as_reasons(choice: Choice, errors: Mapping[str, LayerError]) -> dict[str, str]:
-    """Why each of the layers stays float."""
-    return {name: f"costs {errors[name].error:.3f} of the output" for name in choice.float_layers}
 
 
 def _total(errors: Collection[LayerError]) -> float:

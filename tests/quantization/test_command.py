@@ -9,12 +9,13 @@ from fewstep.pipeline import Pipeline
 from fewstep_quantization.command import quantize
 from fewstep_quantization.config import Limits, QuantizeConfig
 from fewstep_quantization.gate import GateError
+from fewstep_quantization.search import Budget
 
 ANY = Limits(speedup=1e-6)
 
 
 def test_int8_goes_into_the_bundle_with_what_it_is_worth(own_bundle: Path) -> None:
-    config = QuantizeConfig(own_bundle, "int8", pictures=2, rounds=2, limits=ANY, largest_error=0.05)
+    config = QuantizeConfig(own_bundle, "int8", pictures=2, rounds=2, limits=ANY, budget=Budget(error=0.05))
     gate, _, _ = quantize(config)
     bundle = Bundle.open(own_bundle)
     bundle.verify()

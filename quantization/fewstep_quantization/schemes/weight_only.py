@@ -1,10 +1,10 @@
 """Weight-only INT8 and INT4: small files (`com.microsoft.MatMulNBits`).
 
-Every block of 32 weights of one output has a scale of its own. Level 4 lets ONNX Runtime round the activations to 8 bits inside the
-kernel, a scale for each row and block: the float kernel took 23 ms where this takes 9 and FP32 10 (32 tokens, 22 M weights).
+Every block of 64 (8 bits) or 32 (4 bits) weights of one output has a scale of its own. Level 4 lets ONNX Runtime round the activations to
+8 bits inside the kernel, a scale for each row and block: the float kernel took 23 ms where this takes 9 and FP32 10 (32 tokens, 22 M weights).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Literal
 
@@ -16,24 +16,27 @@ from fewstep_quantization.graph import CONTRIB, Rewriter
 from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import FloatArray, Linear
 
-BLOCK = 32
-_LEVEL = 4
 Bits = Literal[4, 8]
+Level = Literal[1, 4]
+"""In what the kernel multiplies: 1 is float32, 4 is 8 bits."""
+BLOCK: Mapping[Bits, int] = {4: 32, 8: 64}
 
 
-def to_weight_only(model: onnx.ModelProto, bits: Bits, exclude: Collection[str] = ()) -> onnx.ModelProto:
+def to_weight_only(
+    model: onnx.ModelProto, bits: Bits, exclude: Collection[str] = (), level: Level = 4
+) -> onnx.ModelProto:
     """The graph with the weights of its linear layers in blocks of so many bits; those named in `exclude` stay float."""
-    return replace_linears(model, exclude, partial(_write, bits=bits))
+    return replace_linears(model, exclude, partial(_write, bits=bits, level=level))
 
 
 def quantise_blocks(weights: FloatArray, bits: Bits) -> tuple[npt.NDArray[np.uint8], FloatArray]:
-    """Weights (K, N) as unsigned numbers around 2^(bits-1): (N, ceil(K / 32), 32 bits / 8) uint8 and scales (N, ceil(K / 32)).
+    """Weights (K, N) as unsigned numbers around 2^(bits-1): (N, ceil(K / b), b bits / 8) uint8 and scales (N, ceil(K / b)), b weights a block.
 
     The largest absolute value of a block becomes -2^(bits-1), which symmetric rounding would leave unused.
     """
-    rows, middle = weights.T, 2 ** (bits - 1)
-    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % BLOCK)))
-    blocks = padded.reshape(rows.shape[0], -1, BLOCK)
+    rows, middle, size = weights.T, 2 ** (bits - 1), BLOCK[bits]
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % size)))
+    blocks = padded.reshape(rows.shape[0], -1, size)
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
     scales = np.where(extreme == 0, 1.0, extreme / -middle).astype(np.float32)
     levels = np.clip(np.rint(blocks / scales) + middle, 0, 2 * middle - 1).astype(np.uint8)
@@ -41,7 +44,7 @@ def quantise_blocks(weights: FloatArray, bits: Bits) -> tuple[npt.NDArray[np.uin
     return np.ascontiguousarray(packed), scales[..., 0]
 
 
-def _write(graph: Rewriter, linear: Linear, bits: Bits) -> None:
+def _write(graph: Rewriter, linear: Linear, bits: Bits, level: Level) -> None:
     packed, scales = quantise_blocks(linear.weights, bits)
     weights = graph.constant(packed, f"{linear.output}_q{bits}")
     factors = graph.constant(scales, f"{linear.output}_scales")
@@ -57,6 +60,6 @@ def _write(graph: Rewriter, linear: Linear, bits: Bits) -> None:
         K=k,
         N=n,
         bits=bits,
-        block_size=BLOCK,
-        accuracy_level=_LEVEL,
+        block_size=BLOCK[bits],
+        accuracy_level=level,
     )

@@ -90,9 +90,9 @@ def test_an_excluded_layer_stays_float(fp32: Graphs) -> None:
 def test_blocks_come_back_within_half_a_level(bits: int) -> None:
     weights = np.random.default_rng(0).standard_normal((70, 5)).astype(np.float32)
     packed, scales = quantise_blocks(weights, bits)  # type: ignore[arg-type]
-    levels = packed if bits == 8 else np.stack([packed & 15, packed >> 4], axis=-1).reshape(5, -1, BLOCK)
+    levels = packed if bits == 8 else np.stack([packed & 15, packed >> 4], axis=-1).reshape(5, -1, BLOCK[4])
     found = ((levels.astype(np.float32) - 2 ** (bits - 1)) * scales[..., None]).reshape(5, -1)[:, :70].T
-    bound = np.repeat(np.abs(scales), BLOCK, axis=1)[:, :70].T
+    bound = np.repeat(np.abs(scales), BLOCK[bits], axis=1)[:, :70].T  # type: ignore[index]
     # The extreme of the other sign may lack its last level.
     assert (np.abs(found - weights) <= 1.001 * bound).all()
     assert np.abs(found - weights).mean() < 0.3 * bound.mean()
