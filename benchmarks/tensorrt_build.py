@@ -1,11 +1,12 @@
 """TensorRT engines built on this machine without a GPU: how long that takes, and how large they are.
 
-    python benchmarks/tensorrt_build.py            the zoo model, every component, FP16 and INT8
+    python benchmarks/tensorrt_build.py            the zoo model, every component, FP16, INT8 and FP8
     python benchmarks/tensorrt_build.py --unet     Stable Diffusion 1.5's U-Net in full size (random weights), FP16, ahead of time for
                                                    compute capability 8.6; about 8 GB of memory
 
 Each writes its part of results/tensorrt_build.json. The layers of every engine were held against their nodes: none that is FP16 in the
-graph is FP32 in the network. No engine was run.
+graph is FP32 in the network. `unfused_attention` counts the softmax layers that the builder did not put into one kernel with the products
+around them. No engine was run.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export
 from fewstep_export.onnx_export import simplify, translate
 from fewstep_export.passes.fp16 import ToFp16
-from fewstep_export.tensorrt.audit import fallen_back
+from fewstep_export.tensorrt.audit import fallen_back, unfused_attention
 
 RESULTS = Path(__file__).parent / "results" / "tensorrt_build.json"
 
@@ -42,7 +43,7 @@ RESULTS = Path(__file__).parent / "results" / "tensorrt_build.json"
 def zoo() -> Mapping[str, Any]:
     """Every component of emoji-128 by variant."""
     with tempfile.TemporaryDirectory() as folder:
-        config = ExportConfig("emoji-128", Path(folder, "x.fewstep"), ("tensorrt",), ("fp16", "int8"))
+        config = ExportConfig("emoji-128", Path(folder, "x.fewstep"), ("tensorrt",), ("fp16", "int8", "fp8"))
         manifest = Bundle.open(export(config)).manifest
     return {
         variant.name: {
@@ -91,6 +92,7 @@ def unet() -> Mapping[str, Any]:
         "seconds": round(built.record.seconds, 1),
         "compute_capabilities": list(config.compute_capabilities),
         "fallen_back": len(fallen),
+        "unfused_attention": len(unfused_attention(built)),
         "layers": _counted(built.layers),
     }
 
