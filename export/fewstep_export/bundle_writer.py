@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fewstep.bundle import Bundle
@@ -19,10 +19,11 @@ _AT_FDCWD = -100
 
 
 @contextlib.contextmanager
-def staged_folder(output: Path) -> Iterator[Path]:
+def staged_folder(output: Path, before_move: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """A new folder beside `output` that takes its place when the block ends, in one step, and goes away if the block fails.
 
-    An older bundle at `output` stays as it is until then. What killed runs left behind is removed.
+    An older bundle at `output` stays as it is until then; if `before_move` raises, it stays for good. What killed runs left behind is
+    removed.
 
     Raises:
         FewstepError: something that is not a bundle is at `output`.
@@ -36,6 +37,7 @@ def staged_folder(output: Path) -> Iterator[Path]:
         staging.mkdir()
         yield staging
         _sync(staging)
+        before_move()
         _move(staging, output)
     finally:
         shutil.rmtree(

@@ -1,9 +1,10 @@
 """A checkpoint to a verified bundle; the body of `fewstep export`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from fewstep import atomic
 from fewstep.errors import FewstepError
 from fewstep.manifest import Variant
 from fewstep.pipeline import Pipeline
@@ -24,6 +25,7 @@ from fewstep_export.picture_loop import (
     verify_pictures,
 )
 from fewstep_export.provenance import provenance_of
+from fewstep_export.source_watch import watch
 from fewstep_export.targets.build import build_all, stages
 from fewstep_export.targets.ort import Build
 
@@ -52,20 +54,34 @@ def export(
         from fewstep_export.large.export import export_large  # takes seconds: it imports diffusers
 
         return export_large(config, on_progress, say)
-    return export_generator(load_generator(config), config, on_progress)
+    require_unchanged = watch(config)
+    return export_generator(load_generator(config), config, on_progress, require_unchanged)
 
 
 def export_generator(
-    generator: Generator, config: ExportConfig, on_progress: OnProgress = lambda _what, _done, _total: None
+    generator: Generator,
+    config: ExportConfig,
+    on_progress: OnProgress = lambda _what, _done, _total: None,
+    require_unchanged: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Like `export`, from a model in memory."""
+    """Like `export`, from a model in memory; `require_unchanged` raises if it is not the checkpoint's any more."""
+    with atomic.sole_writer(config.output):
+        return _export(generator, config, on_progress, require_unchanged)
+
+
+def _export(
+    generator: Generator,
+    config: ExportConfig,
+    on_progress: OnProgress,
+    require_unchanged: Callable[[], None],
+) -> Path:
     provenance = provenance_of(generator, config)
     if reusable(config.output, provenance):
         return config.output
     generator = with_options(generator, config)
     table = generator.sampling.table()
     progress = _Progress(on_progress, stages(generator, config) + 3 + bool(config.loop))
-    with staged_folder(config.output) as root:
+    with staged_folder(config.output, require_unchanged) as root:
         progress.begin("evaluating torch on fixed inputs")
         builds = build_all(generator, config, fixed_cases(generator, table), root, progress.begin)
         write_texts(generator, root)

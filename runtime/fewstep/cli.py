@@ -14,7 +14,7 @@ as one sentence and exit code 2.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -52,9 +52,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 
 def main() -> None:
-    """Runs the command line; user errors become one sentence on standard error and exit code 2."""
+    """Runs the command line."""
+    guarded(lambda: build_app()(prog_name="fewstep"))
+
+
+def guarded(run: Callable[[], object]) -> None:
+    """Runs it; what a user can cause becomes one sentence on standard error and exit code 2."""
     try:
-        build_app()(prog_name="fewstep")
+        run()
     except FewstepError as error:
         _fail(str(error))
     except MemoryError:

@@ -56,6 +56,19 @@ def test_a_failure_keeps_the_older_bundle_and_leaves_nothing(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.rglob("*")] == ["x.fewstep", "manifest.json"]
 
 
+def test_what_is_wrong_at_the_last_moment_keeps_the_older_bundle(tmp_path: Path) -> None:
+    output = tmp_path / "x.fewstep"
+    output.mkdir()
+    (output / "manifest.json").write_text("{}")
+
+    def refuse() -> None:
+        raise FewstepError("changed")
+
+    with pytest.raises(FewstepError, match="changed"), staged_folder(output, refuse) as root:
+        (root / "a").write_text("new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["x.fewstep", "manifest.json"]
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_nothing_but_a_bundle_is_replaced(kind: str, tmp_path: Path) -> None:
     output = tmp_path / "precious"

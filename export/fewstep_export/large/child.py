@@ -36,6 +36,7 @@ def in_child(what: str, function: Callable[..., object], *arguments: object) -> 
 
     Raises:
         FewstepError: the function raised one, or the process was killed.
+        OSError: the function raised one: the disk is full, or a file cannot be read or written.
         RuntimeError: the function raised anything else; the message is its traceback.
     """
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
@@ -56,6 +57,8 @@ def in_child(what: str, function: Callable[..., object], *arguments: object) -> 
     process.join()
     if kind == "refused":
         raise FewstepError(value)
+    if kind == "lost":
+        raise OSError(*value)
     if kind == "failed":
         raise RuntimeError(f"{what} failed:\n{value}")
     return Finished(value, peak, perf_counter() - begin)
@@ -77,6 +80,8 @@ def _run(sender: Connection, function: Callable[..., object], arguments: tuple[o
         message: tuple[str, object] = ("done", function(*arguments))
     except FewstepError as error:
         message = ("refused", str(error))
+    except OSError as error:
+        message = ("lost", (error.errno, error.strerror, error.filename))
     except BaseException:  # noqa: BLE001 - the parent raises it again
         message = ("failed", traceback.format_exc())
     sender.send((*message, peak_bytes()))

@@ -11,6 +11,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from fewstep import atomic
 from fewstep.errors import FewstepError
 from fewstep.manifest import Provenance
 from fewstep.records import to_json
@@ -28,6 +29,7 @@ from fewstep_export.large.stages import DONE, Stages, hash_file
 from fewstep_export.large.variants import Builds, Built, coreml_variant, onnxruntime_variant
 from fewstep_export.parity import FP16_TOLERANCE, FP32_TOLERANCE
 from fewstep_export.provenance import provenance_of
+from fewstep_export.source_watch import watch
 
 Work = Callable[..., None]
 """A module-level function whose last argument is the folder that it fills."""
@@ -46,6 +48,12 @@ def export_large(config: ExportConfig, on_progress: OnProgress, say: OnSay) -> P
     """
     _require_plain(config)
     require_replaceable(config.output)
+    with atomic.sole_writer(config.output):
+        return _export(config, on_progress, say)
+
+
+def _export(config: ExportConfig, on_progress: OnProgress, say: OnSay) -> Path:
+    require_unchanged = watch(config)
     on_progress("reading the checkpoint", 0, 1)
     lean = Source(config).open()
     forecasts = forecast(lean, "coreml" in config.targets)
@@ -59,9 +67,10 @@ def export_large(config: ExportConfig, on_progress: OnProgress, say: OnSay) -> P
     if reusable(config.output, provenance):
         return config.output
     names = [component.name for component in generator.components]
-    run = _Run(Stages.of(config.output), provenance, on_progress, say, len(names) * _stages(config))
+    stages = Stages.of(config.output)
+    run = _Run(stages, provenance, on_progress, say, len(names) * _stages(config), require_unchanged)
     built = _components(run, source, names)
-    with staged_folder(config.output) as root:
+    with staged_folder(config.output, require_unchanged) as root:
         variants = [
             *(onnxruntime_variant(p, built, root) for p in config.precisions if "ort" in config.targets),
             *(coreml_variant(p, built, root) for p in config.precisions if "coreml" in config.targets),
@@ -150,6 +159,7 @@ class _Run:
     on_progress: OnProgress
     say: OnSay
     total: int
+    require_unchanged: Callable[[], None]
     done: int = 0
 
     def stage(self, name: str, function: Work, *arguments: object) -> Path:
@@ -168,6 +178,7 @@ class _Run:
 
     def _work(self, name: str, function: Work, arguments: tuple[object, ...], folder: Path) -> None:
         finished = in_child(name, function, *arguments, folder)
+        self.require_unchanged()  # what came of a changed file must not be kept under the name of the old one
         self.say(f"{name}: {finished.seconds:.1f} s, peak memory {finished.peak_bytes / 1e9:.2f} GB")
 
     def _facts(self, name: str, arguments: tuple[object, ...]) -> Mapping[str, object]:
