@@ -1,5 +1,6 @@
 """A real ssh server on the loopback interface, in a mount namespace of its own where that is needed, that plays a board."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -43,7 +44,8 @@ class Board:
     def cut(self) -> None:
         """Breaks every connection; the server stays."""
         for pid in _children(self.process.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """Ends the server and every connection."""
