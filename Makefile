@@ -79,5 +79,5 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
-	$(BIN)/python -m pip install --quiet -e ".[export,coreml,tensorrt,diffusers,train,evaluate,apps,signing,sbom,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e ".[export,coreml,openvino,tensorrt,diffusers,train,evaluate,apps,signing,sbom,dev]" -c constraints.txt
 	touch $@

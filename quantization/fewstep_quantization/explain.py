@@ -51,12 +51,18 @@ def explain_variant(
 def explain_graph(
     file: Path, component: Component, float_layers: Mapping[str, str], threads: int | None = None
 ) -> list[NodeKind]:
-    """The kinds of nodes of one graph, timed by ONNX Runtime's profiler on random inputs of batch 2 (prompt and negative prompt)."""
+    """The kinds of nodes of one graph on random inputs of batch 2 (prompt and negative prompt)."""
+    return explain_model(file, _feeds(component), float_layers, threads)
+
+
+def explain_model(
+    file: Path, feeds: Feeds, float_layers: Mapping[str, str], threads: int | None = None
+) -> list[NodeKind]:
+    """The kinds of nodes of one graph on these inputs, timed by ONNX Runtime's profiler."""
     with tempfile.TemporaryDirectory() as folder:
         loaded = session(file, threads, Path(folder) / "profile")
-        feeds = _feeds(component)
         for _ in range(_WARMUP + _RUNS):
-            loaded.run(None, feeds)
+            loaded.run(None, dict(feeds))
         events = json.loads(Path(loaded.end_profiling()).read_text())
     times: dict[str, list[float]] = defaultdict(list)
     for event in events:

@@ -1,10 +1,11 @@
-"""Which layers are worth integers: the cost of each linear layer."""
+"""Which layers are worth integers: the cost of each linear layer and each spatial convolution."""
 
 from collections.abc import Mapping
 from math import prod
 
 import onnx
 
+from fewstep_quantization.convolutions import find_convolutions
 from fewstep_quantization.graph import shapes
 from fewstep_quantization.linears import find_linears
 
@@ -12,24 +13,26 @@ SMALL = 0.0005
 """Of the multiplications of a graph: below it (the first and the last layer, few channels wide) a layer gains nothing in integers."""
 
 
-def rows(model: onnx.ModelProto) -> Mapping[str, int]:
-    """How many rows of one sample each linear layer multiplies, by name; free sizes other than the first count once."""
+def multiplications(model: onnx.ModelProto) -> Mapping[str, int]:
+    """Multiplications of every layer for one sample, by name; free sizes other than the first count once."""
     known = shapes(model)
-    return {
-        linear.name: prod(size for size in known.get(linear.output, ())[1:-1] if isinstance(size, int))
-        for linear in find_linears(model)
+
+    def inner(name: str, channels_last: bool) -> int:
+        """Positions of one sample, at each of which all weights are used once."""
+        sizes = known.get(name, ())
+        positions = sizes[1:-1] if channels_last else sizes[2:]
+        return prod(size for size in positions if isinstance(size, int))
+
+    linears = {layer.name: layer.weights.size * inner(layer.name, True) for layer in find_linears(model)}
+    return linears | {
+        layer.name: layer.weights.size * inner(layer.name, False) for layer in find_convolutions(model)
     }
 
 
-def multiplications(model: onnx.ModelProto) -> Mapping[str, int]:
-    """Multiplications of every linear layer for one sample, by name."""
-    counts = rows(model)
-    return {linear.name: linear.weights.size * counts[linear.name] for linear in find_linears(model)}
-
-
 def one_row_layers(model: onnx.ModelProto) -> frozenset[str]:
-    """The layers that see one row a sample: those of the timestep, whose errors shift all pixels alike."""
-    return frozenset(name for name, count in rows(model).items() if count == 1)
+    """The linear layers that see one row a sample: those of the timestep, whose errors shift all pixels alike."""
+    counts = multiplications(model)
+    return frozenset(layer.name for layer in find_linears(model) if counts[layer.name] == layer.weights.size)
 
 
 def small_layers(model: onnx.ModelProto, part: float = SMALL) -> frozenset[str]:

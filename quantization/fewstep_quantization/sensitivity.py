@@ -12,7 +12,6 @@ from math import sqrt
 import onnx
 
 from fewstep_quantization.layers import multiplications
-from fewstep_quantization.linears import find_linears
 from fewstep_quantization.trajectory import Trajectory, mean_relative_error, outputs
 
 Quantise = Callable[[Collection[str]], onnx.ModelProto]
@@ -42,7 +41,7 @@ def layer_errors(
 ) -> list[LayerError]:
     """The effect of each of these layers alone, the largest first."""
     expected = outputs(model, trajectory)
-    every = {linear.name for linear in find_linears(model)}
+    every = set(layers)
     counts = multiplications(model)
     total = sum(counts.values())
     errors = [

@@ -123,6 +123,10 @@ def generate(
             help="fp32: draw again with that build where another gives NaN or infinity.", show_default=False
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="openvino: runs .onnx graphs instead of ONNX Runtime.", show_default=False),
+    ] = None,
     units: Annotated[
         str, typer.Option(help="Where Core ML runs: ALL, CPU_AND_NE, CPU_AND_GPU or CPU_ONLY.")
     ] = "ALL",
@@ -145,6 +149,7 @@ def generate(
         cast("ComputeUnits", units),  # checked by the engine
         compiled,
         on_nonfinite=on_nonfinite,
+        engine=engine,
     )
     texts = [*(prompts or []), *(pipeline.manifest.prompts.in_styles() if examples else [])]
     table = pipeline.step_table(steps, sampler)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from fewstep.bundle import Bundle
-from fewstep.engines import Engine, LoopEngine, Tensors
+from fewstep.engines import OPENVINO, Engine, LoopEngine, Tensors
 from fewstep.errors import BundleError, FewstepError, NonFiniteError
 from fewstep.finite import require_finite
 from fewstep.guidance import Conditions, GuidanceMode
@@ -59,6 +59,7 @@ class Pipeline:
         units: where Core ML may run its packages: "ALL", "CPU_AND_NE", "CPU_AND_GPU" or "CPU_ONLY".
         cache: folder of this machine where Core ML's compiled programs are kept; None compiles them at each start.
         on_nonfinite: "fp32" draws again with the FP32 graphs where those of this variant give NaN or infinity; None refuses.
+        engine: what runs the graphs: "openvino" takes .onnx graphs; None is the variant's own.
 
     A pipeline may be used by several threads at once, and by no other process than the one that made it.
 
@@ -75,6 +76,7 @@ class Pipeline:
         units: "ComputeUnits" = "ALL",
         cache: Path | None = None,
         on_nonfinite: str | None = None,
+        engine: str | None = None,
     ) -> None:
         if guidance_mode not in get_args(GuidanceMode):
             raise FewstepError(
@@ -82,7 +84,7 @@ class Pipeline:
             )
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.manifest = self.bundle.manifest
-        self.variant = self.manifest.variant(variant)
+        self.variant = run_by(self.manifest.variant(variant), engine)
         self.guidance_mode: GuidanceMode = guidance_mode
         self._fallback = _Fallback(self.bundle, self.variant, threads, guidance_mode, on_nonfinite)
         self._here, self._process = threading.local(), os.getpid()
@@ -291,6 +293,22 @@ class _Fallback:
         return images, replace(self._pipeline.timings, fell_back=str(error))
 
 
+def run_by(variant: Variant, engine: str | None) -> Variant:
+    """The variant as another engine runs the same graphs; None is its own.
+
+    Raises:
+        FewstepError: that engine does not take graphs of this format.
+    """
+    if engine in (None, variant.engine):
+        return variant
+    if engine != OPENVINO or variant.format != "onnx" or variant.engine != "onnxruntime":
+        raise FewstepError(
+            f"expected the engine {variant.engine}{f' or {OPENVINO}' if variant.format == 'onnx' else ''}, found '{engine}', for the "
+            f"{variant.format} graphs of variant '{variant.name}'; choose one"
+        )
+    return replace(variant, engine=engine)
+
+
 def load_engine(
     variant: Variant,
     path: Path,
@@ -319,9 +337,13 @@ def load_engine(
             )
 
         return TensorRTEngine(path, component, variant.engines[name])
+    if variant.engine == OPENVINO:
+        from fewstep.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(path, component, threads)
     if variant.engine != "onnxruntime":
         raise BundleError(
-            f"expected the engine onnxruntime, coreml or tensorrt, found '{variant.engine}', in variant '{variant.name}'"
+            f"expected the engine onnxruntime, openvino, coreml or tensorrt, found '{variant.engine}', in variant '{variant.name}'"
         )
     from fewstep.engines.onnxruntime import OnnxRuntimeEngine
 

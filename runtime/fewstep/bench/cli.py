@@ -42,6 +42,13 @@ def bench(
             metavar="A,B", help="Measure these variants alone, and say how much faster than A each is."
         ),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="onnxruntime, openvino, or all that are installed; the variants' own if not given.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +103,7 @@ def bench(
         seed,
         timeout,
         bool(compare_precisions),
+        engine,
     )
     if measure := elsewhere(device):
         measure(config, json_file, html_file)

@@ -40,6 +40,7 @@ class Task:
     sampler: str | None = None
     guidance: float | None = None
     step_table: str | None = None
+    engine: str | None = None
 
 
 def cold_start(task: Task, timeout: float) -> ColdStart:
@@ -79,7 +80,7 @@ def perform(task: Task) -> ColdStart:
     begin = perf_counter()
     from fewstep.pipeline import Pipeline  # the engine's library is part of what a cold start waits for
 
-    pipeline = Pipeline(task.bundle, task.variant, task.threads)
+    pipeline = Pipeline(task.bundle, task.variant, task.threads, engine=task.engine)
     table = task.step_table or pipeline.step_table(task.steps, task.sampler)
     loaded = perf_counter()
     pipeline.generate(task.prompt, task.seed, table, task.guidance)

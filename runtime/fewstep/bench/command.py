@@ -10,6 +10,7 @@ from rich.progress import Progress
 from fewstep import atomic
 from fewstep.bench.config import BenchConfig
 from fewstep.bench.html import page
+from fewstep.bench.report import Report
 from fewstep.bench.runner import Benchmark, bench
 from fewstep.bench.table import latency_table, resource_table
 from fewstep.devices.ssh import Remote
@@ -30,6 +31,7 @@ def run(
     console = Console(stderr=True)
     benchmark = _measure(config, console) if remote is None else _measure_on(remote, config, console)
     console.print(latency_table(benchmark.report), resource_table(benchmark.report))
+    _print_best(benchmark.report, console)
     text = json.dumps(benchmark.report.to_dict(), indent=2, ensure_ascii=False) + "\n"
     if html_file:
         atomic.write_bytes(html_file, page(benchmark).encode())
@@ -37,6 +39,14 @@ def run(
         sys.stdout.write(text)
     elif json_file:
         atomic.write_bytes(Path(json_file), text.encode())
+
+
+def _print_best(report: Report, console: Console) -> None:
+    """The fastest of several, and what was left out."""
+    if len(report.variants) > 1 and report.fastest:
+        console.print(f"fastest here: {report.fastest}")
+    for name, reason in report.skipped.items():
+        console.print(f"not measured: {name}: {reason}", soft_wrap=True, highlight=False)
 
 
 def _measure(config: BenchConfig, console: Console) -> Benchmark:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fewstep.errors import FewstepError
 
+ALL_ENGINES = "all"
+
 
 @dataclass(frozen=True)
 class BenchConfig:
@@ -20,6 +22,7 @@ class BenchConfig:
         steps, sampler, guidance: as for `fewstep generate`; None takes the bundle's default.
         seed: run k draws with the noise of seed + k.
         compare: whether to divide the times of `variants`, of which the first is the reference.
+        engine: what runs the graphs: a name, "all" for every one that this machine has, None for the variants' own.
         timeout: seconds after which loading a variant and drawing one picture is given up.
 
     Raises:
@@ -37,6 +40,7 @@ class BenchConfig:
     seed: int = 0
     timeout: float = 600.0
     compare: bool = False
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         for what, found, least in (
@@ -53,6 +57,10 @@ class BenchConfig:
             )
         if not (self.timeout > 0 and isfinite(self.timeout)):
             raise FewstepError(f"expected a time-out above 0 s, found {self.timeout}; give some seconds")
+        if self.engine not in (None, ALL_ENGINES, "onnxruntime", "openvino"):
+            raise FewstepError(
+                f"expected the engine onnxruntime, openvino or {ALL_ENGINES}, found '{self.engine}'; choose one"
+            )
         if len(set(self.variants)) != len(self.variants):
             raise FewstepError(
                 f"expected different variants, found {', '.join(self.variants)}; give each of them once"
@@ -68,6 +76,7 @@ class BenchConfig:
             "--sampler": self.sampler,
             "--guidance": self.guidance,
             "--seed": self.seed,
+            "--engine": self.engine,
         }
         words = [word for name in self.variants for word in ("--variant", name)]
         if self.compare:

@@ -74,7 +74,8 @@ class VariantReport:
 class Report:
     """A whole benchmark: what was asked for, of which bundle, on which device, and a row for each variant.
 
-    `speedup` is by "B_over_A" the median time of variant A over that of B, prompt to picture, where precisions were compared.
+    `fastest` is the variant (with "@" and the engine, where that is not its own) with the least median time, prompt to picture, and
+    `skipped` says of what could not be measured why. `speedup` is by "B_over_A" the median time of variant A over that of B, prompt to picture, where precisions were compared.
     """
 
     format: Literal["fewstep-bench"]
@@ -86,6 +87,8 @@ class Report:
     settings: Settings
     variants: tuple[VariantReport, ...]
     speedup: Mapping[str, float] = field(default_factory=dict)
+    fastest: str = ""
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, value: object, where: str = "report") -> "Report":

@@ -1,16 +1,18 @@
 """A whole benchmark: cold starts, then every component and the whole generation in rounds over the variants."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from fewstep.bench.cold import ColdStart, Task, cold_start
 from fewstep.bench.config import BenchConfig
+from fewstep.bench.contenders import Contender, contenders, require_engine
 from fewstep.bench.device import physical_cores, this_device
 from fewstep.bench.latency import Latency
 from fewstep.bench.meter import GRAPHS, Drawn, Series, component_calls, generation_call, rounds, timed_graphs
 from fewstep.bench.report import FORMAT, VERSION, ComponentReport, Report, Settings, VariantReport
 from fewstep.bundle import Bundle
+from fewstep.errors import FewstepError
 from fewstep.manifest import Manifest, Prompts, Variant
 from fewstep.pipeline import Pipeline
 from fewstep.step_table import StepTable
@@ -37,27 +39,31 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
     """
     bundle = Bundle.open(config.bundle)
     manifest = bundle.manifest
-    variants, table = _chosen(config, bundle)
+    chosen, table = _chosen(config, bundle)
+    found = list(contenders(chosen, config.engine))
     settings = _settings(config, manifest, table)
     prompts = spread(manifest.prompts, config.runs) or (_FALLBACK_PROMPT,)
     each = 1 + config.warmup + config.runs
     total = sum(
-        1 + each * (1 + len(timed_graphs(v))) for v in variants
+        1 + each * (1 + len(timed_graphs(c.variant))) for c in found
     )  # a cold start, the whole, every graph
 
     def tick(what: str) -> None:
         on_call(what, total)
 
     device = this_device()
-    cold = _cold_starts(config, variants, table, settings.threads, prompts[0], tick)
-    pipelines = {v.name: Pipeline(bundle, v.name, settings.threads) for v in variants}
+    cold, skipped = _cold_starts(config, found, table, settings.threads, prompts[0], tick)
+    found = [c for c in found if c.name in cold]
+    pipelines = {
+        c.name: Pipeline(bundle, c.original, settings.threads, engine=c.variant.engine) for c in found
+    }
     graphs = _graphs(config, pipelines, prompts[0], tick)
     calls = {
         name: generation_call(pipeline, prompts, settings.seed, table, settings.guidance)
         for name, pipeline in pipelines.items()
     }
     drawn = rounds(calls, config.warmup, config.runs, partial(tick, "prompt to picture"))
-    reports = tuple(_variant(manifest, v, graphs[v.name], drawn[v.name], cold[v.name]) for v in variants)
+    reports = tuple(_variant(manifest, c.variant, graphs[c.name], drawn[c.name], cold[c.name]) for c in found)
     report = Report(
         FORMAT,
         VERSION,
@@ -67,7 +73,9 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
         device,
         settings,
         reports,
-        _speedup(config.variants, reports) if config.compare else {},
+        _speedup(reports) if config.compare else {},
+        min(reports, key=lambda report: report.generation.median).name,
+        skipped,
     )
     return Benchmark(report, {name: series.timed for name, series in drawn.items()})
 
@@ -101,18 +109,19 @@ def _settings(config: BenchConfig, manifest: Manifest, table: StepTable) -> Sett
 
 def _cold_starts(
     config: BenchConfig,
-    variants: tuple[Variant, ...],
+    found: Sequence[Contender],
     table: StepTable,
     threads: int,
     prompt: str,
     tick: Callable[[str], None],
-) -> dict[str, ColdStart]:
-    cold = {}
-    for v in variants:
-        tick(f"{v.name}: first picture")
+) -> tuple[dict[str, ColdStart], dict[str, str]]:
+    """The cold starts, and of the contenders that cannot run here and need not, why."""
+    cold, skipped = dict[str, ColdStart](), dict[str, str]()
+    for c in found:
+        tick(f"{c.name}: first picture")
         task = Task(
             str(config.bundle),
-            v.name,
+            c.original,
             threads,
             prompt,
             config.seed,
@@ -120,9 +129,16 @@ def _cold_starts(
             config.sampler,
             config.guidance,
             table.name if config.steps is None and config.sampler is None else None,
+            c.variant.engine,
         )
-        cold[v.name] = cold_start(task, config.timeout)
-    return cold
+        try:
+            require_engine(c)
+            cold[c.name] = cold_start(task, config.timeout)
+        except FewstepError as error:
+            if not c.optional:
+                raise
+            skipped[c.name] = str(error)
+    return cold, skipped
 
 
 def _graphs(
@@ -169,10 +185,13 @@ def _variant(
     )
 
 
-def _speedup(names: tuple[str, ...], reports: tuple[VariantReport, ...]) -> dict[str, float]:
-    """By "B_over_A", how many times faster than the first of the names each other one draws."""
-    medians = {report.name: report.generation.median for report in reports}
-    return {f"{name}_over_{names[0]}": medians[names[0]] / medians[name] for name in names[1:]}
+def _speedup(reports: tuple[VariantReport, ...]) -> dict[str, float]:
+    """By "B_over_A", how many times faster than the first each other one draws."""
+    first = reports[0]
+    return {
+        f"{other.name}_over_{first.name}": first.generation.median / other.generation.median
+        for other in reports[1:]
+    }
 
 
 def _shares(drawn: tuple[Drawn, ...]) -> dict[str, float]:

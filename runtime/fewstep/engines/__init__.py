@@ -11,6 +11,8 @@ from fewstep.loop import Noise
 from fewstep.manifest import TensorSpec
 from fewstep.step_table import StepTable
 
+OPENVINO = "openvino"
+"""The engine that takes the graphs of ONNX Runtime, where it is asked for."""
 Tensors = Mapping[str, npt.NDArray[np.generic]]
 
 

@@ -1,0 +1,109 @@
+"""Static W8A8 of one graph, linear layers and spatial convolutions together, from the calls that it is to be calibrated on."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import onnx
+
+from fewstep_quantization.affine import Range
+from fewstep_quantization.calibration.histogram import Histogram
+from fewstep_quantization.calibration.observers import Observer, choose_range
+from fewstep_quantization.convolutions import find_convolutions
+from fewstep_quantization.layers import one_row_layers, small_layers
+from fewstep_quantization.linears import find_linears
+from fewstep_quantization.passes.migrate import migrate
+from fewstep_quantization.prepare import prepare
+from fewstep_quantization.schemes.static_int8 import to_static_int8
+from fewstep_quantization.schemes.static_int8_conv import to_static_int8_conv
+from fewstep_quantization.schemes.weight_only import to_weight_only
+from fewstep_quantization.sessions import exposing, network
+from fewstep_quantization.trajectory import Trajectory
+
+SMALL, ONE_ROW, EXCLUDED = "too small to gain", "one row: 8-bit weights", "excluded"
+"""Why a layer is not in integers."""
+
+
+@dataclass(frozen=True)
+class StaticGraph:
+    """A prepared FP32 graph, and the layers that stay float with the reason."""
+
+    graph: onnx.ModelProto
+    reasons: Mapping[str, str]
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto, exclude: Collection[str] = ()) -> "StaticGraph":
+        """The graph prepared; small layers and those excluded by name stay float."""
+        graph = prepare(model, spatial=True)
+        reasons = dict.fromkeys(small_layers(graph), SMALL) | dict.fromkeys(one_row_layers(graph), ONE_ROW)
+        return cls(graph, reasons | dict.fromkeys(exclude, EXCLUDED))
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers that may become integers."""
+        found = [*find_linears(self.graph), *find_convolutions(self.graph)]
+        return [layer.name for layer in found if layer.name not in self.reasons]
+
+    @property
+    def tensors(self) -> list[str]:
+        """What calibration has to see: the inputs of the linear layers, both ends of the convolutions."""
+        inputs = {layer.input for layer in find_linears(self.graph) if layer.name not in self.reasons}
+        convolutions = [c for c in find_convolutions(self.graph) if c.name not in self.reasons]
+        return sorted(inputs | {end for layer in convolutions for end in (layer.input, layer.output)})
+
+    def migrated(self, histograms: Mapping[str, Histogram], strength: float) -> "StaticGraph":
+        """The same function with the outlying channels of the activations evened out."""
+        peaks = {tensor: h.peaks for tensor, h in histograms.items() if h.peaks is not None}
+        linears = [layer.name for layer in find_linears(self.graph) if layer.name not in self.reasons]
+        return StaticGraph(migrate(self.graph, peaks, linears, strength), self.reasons)
+
+    def quantised(self, ranges: Mapping[str, Range], exclude: Collection[str] = ()) -> onnx.ModelProto:
+        """The graph in integers, but for the layers of `reasons` and those excluded here."""
+        skip = {*self.reasons, *exclude}
+        integers = to_static_int8_conv(to_static_int8(self.graph, ranges, skip), ranges, skip)
+        return one_row_weights(integers, self.reasons)
+
+
+def one_row_weights(model: onnx.ModelProto, reasons: Mapping[str, str]) -> onnx.ModelProto:
+    """The layers of one row with their weights in 8 bits, multiplied in float: they are a fifth of a small network's file."""
+    others = {layer.name for layer in find_linears(model) if reasons.get(layer.name) != ONE_ROW}
+    return to_weight_only(model, 8, others, level=1)
+
+
+def ranges_of(histograms: Mapping[str, Histogram], observer: Observer) -> Mapping[str, Range]:
+    """The range of every tensor."""
+    return {tensor: choose_range(histogram, observer) for tensor, histogram in histograms.items()}
+
+
+def quantise_graph(
+    model: onnx.ModelProto,
+    calls: Trajectory,
+    observer: Observer = "min-max",
+    migration: float = 0.5,
+    exclude: Collection[str] = (),
+) -> tuple[onnx.ModelProto, Mapping[str, str]]:
+    """A graph of any network in W8A8, and the layers that stay float with the reason.
+
+    Args:
+        model: the FP32 graph.
+        calls: inputs by name, to calibrate on.
+        observer: how ranges are chosen.
+        migration: SmoothQuant's exponent; 0 leaves the activations as they are.
+        exclude: layers that stay float, by name.
+
+    Raises:
+        FewstepError: an activation is NaN or infinite.
+    """
+    static = StaticGraph.of(model, exclude)
+    if migration:
+        static = static.migrated(_count(static, calls), migration)
+    return static.quantised(ranges_of(_count(static, calls), observer)), static.reasons
+
+
+def _count(static: StaticGraph, calls: Trajectory) -> Mapping[str, Histogram]:
+    histograms = {name: Histogram(name) for name in static.tensors}
+    run = network(exposing(static.graph, static.tensors))
+    for feeds in calls:
+        outputs = run(feeds)
+        for name, histogram in histograms.items():
+            histogram.add(feeds[name] if name in feeds else outputs[name])
+    return histograms
