@@ -10,6 +10,8 @@ SOFTWARE = (
     Licence("fewstep", "Apache-2.0", "the fewstep contributors"),
 )
 
+SOFTWARE_OF_IOS = SOFTWARE[1:]  # Core ML is a part of the system
+
 _STYLE = (
     ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}body{max-width:46rem;margin:0 auto;padding:1rem}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.35rem .5rem .35rem 0;"

@@ -15,7 +15,6 @@ from fewstep_apps.folder import whole
 from fewstep_apps.projects import copied
 from fewstep_apps.web.package import SITE, package_web
 
-
 PROJECT = Path(__file__).parent / "native"
 """The native app in Kotlin."""
 

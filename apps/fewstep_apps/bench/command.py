@@ -31,6 +31,8 @@ SUSTAINED = 60.0
 
 _PATIENCE = 30.0  # seconds without news after which the command ends, once every device has finished
 
+_IDLE = 1800.0  # seconds without any news after which it ends anyway
+
 _PLAIN = (
     "Plain HTTP: browsers give such a page one thread and no WebGPU, and keep nothing for the next visit. --device web-https gives all "
     "of them after a warning; over USB, `adb reverse tcp:{port} tcp:{port}` and http://localhost:{port}/?bench=... do so without one."
@@ -88,7 +90,7 @@ def _bench(config: BenchConfig, json_file: str | None, html_file: Path | None, s
                 PackageConfig(config.bundle, "web", Path(temporary) / "site", config.variants)
             ).output
         tls = certificate.context(host, Path(temporary)) if secure else None
-        with serve(folder, session, tls=tls) as port:
+        with serve(folder, session, tls=tls, names=[host]) as port:
             _invite(console, f"{'https' if secure else 'http'}://{host}:{port}/?bench={session.token}", port)
             _watch(console, session, news)
     reports = list(session.reports.values())
@@ -131,7 +133,8 @@ def _watch(console: Console, session: Session, news: threading.Event) -> None:
                     live.update(table(list(session.reports.values())), refresh=True)
                 reports = list(session.reports.values())
                 done = bool(reports) and all(report.finished for report in reports)
-                if done and time.monotonic() - last > _PATIENCE:
+                silent = time.monotonic() - last
+                if (done and silent > _PATIENCE) or silent > _IDLE:
                     return
         except KeyboardInterrupt:
             return

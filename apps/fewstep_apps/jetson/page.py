@@ -38,5 +38,7 @@ def build_page(pipeline: Pipeline) -> Any:
         picture, said = gradio.Image(label="Picture", format="png"), gradio.Markdown()
         if examples:
             gradio.Examples(examples, [prompt, seed])
+        with gradio.Accordion("Licences and credits", open=False):
+            gradio.Markdown("\n".join(f"- {l.what}: {l.licence}, {l.credit}" for l in manifest.licences))
         gradio.on([button.click, prompt.submit], draw, [prompt, seed], [picture, said], api_name="draw")
     return page

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -12,30 +13,50 @@ import fewstep
 _SKIPPED = {".pyc"}
 
 
+_SCRIPTS = {"fewstep": "fewstep.cli:main"}
+
+
 def thin_wheel() -> tuple[str, bytes]:
     """The file name and the content of a wheel (PEP 427) of `fewstep`; the same package gives the same bytes."""
+    return wheel(package_files(Path(fewstep.__file__).parent), _SCRIPTS)
+
+
+def package_files(folder: Path) -> dict[str, bytes]:
+    """The files of a package by their paths in a wheel."""
+    return {
+        path.relative_to(folder.parent).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix not in _SKIPPED
+    }
+
+
+def wheel(
+    files: Mapping[str, bytes], scripts: Mapping[str, str], needs: Sequence[str] = ()
+) -> tuple[str, bytes]:
+    """The file name and the content of a wheel called fewstep.
+
+    Args:
+        files: by their paths in it.
+        scripts: commands, by name the function.
+        needs: requirements besides those of the runtime.
+    """
     metadata = distribution("fewstep").metadata
     version = metadata["Version"]
     info = f"fewstep-{version}.dist-info"
-    package = Path(fewstep.__file__).parent
-    files = {
-        f"fewstep/{path.relative_to(package).as_posix()}": path.read_bytes()
-        for path in sorted(package.rglob("*"))
-        if path.is_file() and path.suffix not in _SKIPPED
-    }
-    needs = [
-        f"Requires-Dist: {line}" for line in metadata.get_all("Requires-Dist", []) if "extra" not in line
-    ]
+    own = [line for line in metadata.get_all("Requires-Dist", []) if "extra" not in line]
     head = ["Metadata-Version: 2.1", "Name: fewstep", f"Version: {version}"]
-    head += [f"Requires-Python: {metadata['Requires-Python']}", *needs]
-    files[f"{info}/METADATA"] = ("\n".join(head) + "\n").encode()
-    files[f"{info}/WHEEL"] = (
-        b"Wheel-Version: 1.0\nGenerator: fewstep\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    )
-    files[f"{info}/entry_points.txt"] = b"[console_scripts]\nfewstep = fewstep.cli:main\n"
-    lines = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in files.items()]
-    files[f"{info}/RECORD"] = ("\n".join([*lines, f"{info}/RECORD,,"]) + "\n").encode()
-    return f"fewstep-{version}-py3-none-any.whl", _zip(files)
+    head += [f"Requires-Python: {metadata['Requires-Python']}"]
+    head += [f"Requires-Dist: {line}" for line in (*own, *needs)]
+    entries = "".join(f"{name} = {function}\n" for name, function in scripts.items())
+    content = {
+        **files,
+        f"{info}/METADATA": ("\n".join(head) + "\n").encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: fewstep\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{entries}".encode(),
+    }
+    lines = [f"{name},sha256={_digest(data)},{len(data)}" for name, data in content.items()]
+    content[f"{info}/RECORD"] = ("\n".join([*lines, f"{info}/RECORD,,"]) + "\n").encode()
+    return f"fewstep-{version}-py3-none-any.whl", _zip(content)
 
 
 def _digest(content: bytes) -> str:

@@ -6,7 +6,6 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tests.apps.web.app import premultiplied, psnr
 from typer.testing import CliRunner

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from fewstep.bench.browser_report import BrowserReport
-from fewstep_apps.bench.server import LIMIT, Session, serve
+from fewstep_apps.bench.limits import REPORT_BYTES
+from fewstep_apps.bench.server import Session, serve
 
 REPORT = {
     "format": "fewstep-web-bench",
@@ -83,6 +84,7 @@ def test_two_runs_have_different_tokens() -> None:
 def test_a_report_is_taken_and_a_later_one_takes_its_place(url: str, session: Session) -> None:
     heard: list[BrowserReport] = []
     session.on_report = heard.append
+    session.join()
     for state in ("running", "done"):
         status, _ = ask(f"{url}/report/{session.token}", json.dumps(REPORT | {"state": state}).encode())
         assert status == 200
@@ -97,7 +99,7 @@ def test_a_report_is_taken_and_a_later_one_takes_its_place(url: str, session: Se
         (json.dumps(REPORT | {"state": "asleep"}).encode(), 400, "report.state"),
         (json.dumps(REPORT | {"runs": []}).encode(), 400, "expected a build and runs"),
         (json.dumps(REPORT | {"more": 1}).encode(), 400, "found 'more'"),
-        (b" " * (LIMIT + 1), 413, "at most"),
+        (b" " * (REPORT_BYTES + 1), 413, "at most"),
     ],
 )
 def test_what_is_no_report_is_refused(

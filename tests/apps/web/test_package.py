@@ -14,9 +14,9 @@ from fewstep.bundle import Bundle
 from fewstep.cli import build_app
 from fewstep.errors import FewstepError, IntegrityError
 from fewstep_apps.config import PackageConfig
+from fewstep_apps.variants import BROWSER, chosen
 from fewstep_apps.web.package import package_web
 from fewstep_apps.web.parts import PART, cut
-from fewstep_apps.variants import BROWSER, chosen
 
 
 @pytest.fixture
