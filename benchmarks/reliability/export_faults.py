@@ -289,8 +289,9 @@ def two(generator: Generator, old: Path, folder: Path, trials: int, dice: random
 
 def changed(generator: Generator, old: Path, folder: Path, trials: int, dice: random.Random) -> Counter[str]:
     """The weights of a diffusers folder are replaced at a random moment of its export."""
-    from fewstep_export.exporter import export
     from tests.scripts import load_script
+
+    from fewstep_export.exporter import export
 
     counts: Counter[str] = Counter()
     cases = load_script(ROOT / "tests/export/checkpoints/tiny_pipelines.py")

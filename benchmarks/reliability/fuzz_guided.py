@@ -28,7 +28,7 @@ def one_input(data: bytes) -> None:
 
 
 def mutate(data: bytes, longest: int, seed: int) -> bytes:
-    """libFuzzer's own mutation, or one that knows JSON."""
+    """A mutation of libFuzzer's own mutation, or one that knows JSON."""
     random = Random(seed)
     changed = mutated(data, random) if random.random() < 0.5 else atheris.Mutate(data, longest)
     return bytes(changed[:longest])

@@ -89,7 +89,7 @@ TARGETS: Mapping[str, Target] = {
 }
 
 
-class Outside(Exception):
+class OutsideError(Exception):
     """A file outside the folder was opened."""
 
 
@@ -127,11 +127,11 @@ class Fence:
         ):
             return
         path = arguments[0]
-        if event == "os.remove" and not os.path.isabs(os.fsdecode(path)):  # type: ignore[arg-type]
+        if event == "os.remove" and not Path(os.fsdecode(path)).is_absolute():  # type: ignore[arg-type]
             return  # relative to an open folder, which was reached through the fence
         if isinstance(path, str | bytes | os.PathLike):
             real = os.path.realpath(os.fsdecode(path))
             writes = event != "open" or (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"))
             allowed = self._allowed[:1] if writes else self._allowed
             if not real.startswith(allowed):
-                raise Outside(f"{event} {real}")
+                raise OutsideError(f"{event} {real}")
