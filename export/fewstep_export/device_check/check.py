@@ -14,6 +14,7 @@ from fewstep.errors import FewstepError
 from fewstep.manifest import Variant
 from fewstep_export.device_check.memory import activation_bytes, at_batch
 from fewstep_export.device_check.operators import DATA_DEPENDENT, TENSORRT
+from fewstep_export.tensorrt.audit import SMALL
 
 SYSTEM = 1_500_000_000
 """Bytes that a board's system takes with a desktop (an assumption: 1.1 to 1.6 GB are usual; half as much without one)."""
@@ -23,8 +24,6 @@ WORKSPACE = 256_000_000
 """Bytes of scratch memory that TensorRT may take (an assumption)."""
 _BATCH = 2
 """Both branches of guidance."""
-_SMALL = 64
-"""Numbers up to which an INT64 tensor is arithmetic on shapes, which is done on the host and costs nothing."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _for_tensorrt(model: onnx.ModelProto) -> Iterator[tuple[str, bool]]:
 
 def _is_wide_int64(value: onnx.ValueInfoProto) -> bool:
     tensor = value.type.tensor_type
-    return tensor.elem_type == TensorProto.INT64 and prod(dim.dim_value for dim in tensor.shape.dim) > _SMALL
+    return tensor.elem_type == TensorProto.INT64 and prod(dim.dim_value for dim in tensor.shape.dim) > SMALL
 
 
 def _free_dims(model: onnx.ModelProto) -> Iterator[tuple[str, bool]]:

@@ -1,4 +1,4 @@
-"""Whether TensorRT computes in FP16 what the graph asks for in FP16, and in one kernel what is attention."""
+"""Whether TensorRT computes in FP16 what the graph asks for in FP16, in one kernel what is attention, and nothing wide in INT64."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +10,8 @@ from fewstep.tensorrt.build import Built
 from fewstep.tensorrt.layers import Layer
 
 _FULL = {"FLOAT", "TF32"}
+SMALL = 64
+"""Numbers up to which an INT64 tensor is arithmetic on shapes."""
 
 
 def require_asked_types(model: onnx.ModelProto, layers: Sequence[Layer], name: str) -> None:
@@ -48,6 +50,16 @@ def unfused_attention(built: Built) -> list[str]:
     """The softmax layers that the builder did not put into one kernel with the products around them."""
     softmax = (layer.name for layer in built.layers if layer.kind == "SOFTMAX")
     return [name for name in softmax if name not in built.attention]
+
+
+def wide_int64(layers: Sequence[Layer]) -> list[str]:
+    """The layers that compute data in INT64, which is slow on a GPU; arithmetic on shapes is small, and done on the host."""
+    return [
+        layer.name
+        for layer in layers
+        for dtype, size in zip(layer.dtypes, layer.sizes, strict=True)
+        if dtype == "INT64" and size > SMALL
+    ]
 
 
 def half_nodes(model: onnx.ModelProto) -> set[str]:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
@@ -18,12 +19,14 @@ class Layer:
         nodes: the names of the ONNX nodes that it stands for; none for what the parser adds.
         dtypes: the types of its outputs, like "HALF".
         name: in the library's messages.
+        sizes: how many numbers its outputs have, of two pictures.
     """
 
     kind: str
     nodes: tuple[str, ...]
     dtypes: tuple[str, ...]
     name: str = ""
+    sizes: tuple[int, ...] = ()
 
 
 def layers_of(network: Any) -> Iterator[Layer]:
@@ -31,8 +34,13 @@ def layers_of(network: Any) -> Iterator[Layer]:
     for i in range(network.num_layers):
         layer = network.get_layer(i)
         nodes = tuple(_NODE.findall(layer.metadata or ""))
-        dtypes = tuple(layer.get_output(k).dtype.name for k in range(layer.num_outputs))
-        yield Layer(layer.type.name, nodes, dtypes, layer.name)
+        outputs = [layer.get_output(k) for k in range(layer.num_outputs)]
+        dtypes = tuple(output.dtype.name for output in outputs)
+        yield Layer(layer.type.name, nodes, dtypes, layer.name, tuple(map(_size, outputs)))
+
+
+def _size(tensor: Any) -> int:
+    return prod(2 if size < 0 else size for size in tensor.shape)
 
 
 def inspected(library: Any, engine: Any) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from fewstep_export.loop_forms.config import LoopForms
 from fewstep_export.onnx_export import export_component
 from fewstep_export.targets.ort import to_fp16
 from fewstep_export.targets.tensorrt import build, write_engine
-from fewstep_export.tensorrt.audit import fallen_back, unfused_attention
+from fewstep_export.tensorrt.audit import fallen_back, unfused_attention, wide_int64
 from fewstep_models.dit import DiTConfig
 
 pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
@@ -203,6 +203,11 @@ def test_graphs_alone_are_for_a_board_that_builds_its_own_engines(tiny: Generato
     made = Bundle.open(with_engines(bundle, target, cache, BuildConfig(), "tensorrt-int8")).manifest
     assert (made.variant().name, made.variant().format) == ("tensorrt-int8", "engine")
     assert made.variant().engines.keys() == made.variant().components.keys()
+
+
+def test_data_in_int64_is_found_and_arithmetic_on_shapes_is_not() -> None:
+    small, wide = (Layer("GATHER", (), ("INT64",), name, (size,)) for name, size in (("a", 4), ("b", 400)))
+    assert wide_int64([small, wide, Layer("CAST", (), ("HALF",), "c", (400,))]) == ["b"]
 
 
 def test_attention_is_one_kernel_although_its_softmax_is_in_fp32(tmp_path: Path) -> None:

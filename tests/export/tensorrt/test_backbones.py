@@ -14,6 +14,7 @@ from fewstep_export.components import Component
 from fewstep_export.onnx_export import export_component
 from fewstep_export.targets.ort import to_fp16
 from fewstep_export.targets.tensorrt import write_engine
+from fewstep_export.tensorrt.audit import wide_int64
 from fewstep_export.tensorrt.qdq import FP8, INT8, activation_ranges, quantized
 from fewstep_models.attention import KINDS
 from fewstep_models.backbones import BackboneConfig
@@ -50,7 +51,8 @@ def test_an_engine_is_built(config: BackboneConfig, tmp_path: Path) -> None:
     feeds = _feeds(config)
     graph = export_component(Component("denoiser", module, INPUTS, ("velocity",)), feeds).model
     half = to_fp16(graph)
-    write_engine(half, "denoiser", tmp_path / "fp16.engine", BuildConfig())
+    built = write_engine(half, "denoiser", tmp_path / "fp16.engine", BuildConfig())
+    assert wide_int64(built.layers) == []
     ranges = activation_ranges(graph, [feeds])
     for bits in (INT8, FP8):
         model = quantized(half, ranges, bits)
