@@ -1,5 +1,6 @@
 """The native checkpoint: a folder with ``model.json`` and one FP16 safetensors file a component."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
 from fewstep_models.backbones import BackboneConfig
 
 FORMAT, VERSION = "fewstep-checkpoint", 1
+COMPONENTS = ("autoencoder", "denoiser")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,11 @@ class SamplingDefaults:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """Everything in ``model.json``."""
+    """Everything in ``model.json``.
+
+    ``weights`` names, by component, the checkpoint in the folder beside this one whose weights it has: students share their teacher's
+    autoencoder. A component that is not there has its own file.
+    """
 
     name: str
     autoencoder: AutoencoderConfig
@@ -65,6 +71,20 @@ class CheckpointConfig:
     examples: tuple[str, ...] = ()
     licences: tuple[Mapping[str, str], ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse weights that lie anywhere but in the folder beside."""
+        for component, name in self.weights.items():
+            if component not in COMPONENTS or name in ("", ".", "..") or Path(name).name != name:
+                raise ValueError(
+                    f"expected weights of {' or '.join(COMPONENTS)} by the name of a folder beside, found {component!r}: {name!r}"
+                )
+
+    def weight_file(self, folder: Path, component: str) -> Path:
+        """Where the weights of a component of the checkpoint in this folder are."""
+        owner = folder.resolve().parent / self.weights[component] if component in self.weights else folder
+        return owner / f"{component}.safetensors"
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``model.json``."""
@@ -83,6 +103,7 @@ class CheckpointConfig:
             "examples": list(self.examples),
             "licences": [dict(entry) for entry in self.licences],
             "training": dict(self.training),
+            **({"weights": dict(self.weights)} if self.weights else {}),
         }
 
     @classmethod
@@ -110,6 +131,7 @@ class CheckpointConfig:
             examples=tuple(data["examples"]),
             licences=tuple(data["licences"]),
             training=data["training"],
+            weights=data.get("weights", {}),
         )
 
 
@@ -130,16 +152,16 @@ class Checkpoint:
         """
         config = read_config(folder)
         autoencoder, denoiser = Autoencoder(config.autoencoder), config.denoiser.build()
-        load_weights(autoencoder, folder / "autoencoder.safetensors")
-        load_weights(denoiser, folder / "denoiser.safetensors")
+        load_weights(autoencoder, config.weight_file(folder, "autoencoder"))
+        load_weights(denoiser, config.weight_file(folder, "denoiser"))
         return cls(config, autoencoder.eval().requires_grad_(False), denoiser.eval().requires_grad_(False))
 
     def save(self, folder: Path) -> None:
-        """Write ``model.json`` and the weights in FP16."""
+        """Write ``model.json`` and all weights in FP16, also those that were another checkpoint's."""
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(self.autoencoder, folder / "autoencoder.safetensors")
         save_weights(self.denoiser, folder / "denoiser.safetensors")
-        write_config(self.config, folder)
+        write_config(dataclasses.replace(self.config, weights={}), folder)
 
 
 def read_config(folder: Path) -> CheckpointConfig:
@@ -231,8 +253,8 @@ def load_autoencoder(folder: Path) -> Autoencoder:
 
 
 def digest(folder: Path) -> str:
-    """sha256 over the names and contents of a checkpoint's files."""
-    total = hashlib.sha256()
-    for name in ("model.json", "autoencoder.safetensors", "denoiser.safetensors"):
-        total.update(name.encode() + b"\0" + hashlib.sha256((folder / name).read_bytes()).digest())
+    """sha256 over the names and contents of a checkpoint's files, wherever its weights are."""
+    total, config = hashlib.sha256(), read_config(folder)
+    for file in (folder / "model.json", *(config.weight_file(folder, name) for name in COMPONENTS)):
+        total.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()

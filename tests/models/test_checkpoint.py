@@ -18,6 +18,7 @@ from fewstep_models.checkpoint import (
     load_autoencoder,
     save_autoencoder,
     save_weights,
+    write_config,
 )
 from fewstep_models.diffussm import DiffuSSMConfig
 from fewstep_models.sana import SanaConfig, SanaDenoiser
@@ -106,12 +107,59 @@ def test_every_kind_of_backbone_can_be_kept(checkpoint: Checkpoint, tmp_path: Pa
     torch.testing.assert_close(ours[w_up], theirs[w_up].half().float(), atol=0, rtol=0)
 
 
+def test_a_student_has_the_autoencoder_of_the_checkpoint_beside_it(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    checkpoint.save(tmp_path / "teacher")
+    student = tmp_path / "student"
+    student.mkdir()
+    config = dataclasses.replace(checkpoint.config, name="student", weights={"autoencoder": "teacher"})
+    save_weights(checkpoint.denoiser, student / "denoiser.safetensors")
+    write_config(config, student)
+    loaded = Checkpoint.load(student)
+    assert loaded.config == config
+    for name, value in checkpoint.autoencoder.state_dict().items():
+        torch.testing.assert_close(
+            loaded.autoencoder.state_dict()[name], value.half().float(), atol=0, rtol=0
+        )
+    before = digest(student)
+    (tmp_path / "teacher" / "autoencoder.safetensors").write_bytes(b"other weights")
+    assert digest(student) != before
+
+
+def test_a_saved_checkpoint_holds_all_its_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    shared = dataclasses.replace(checkpoint.config, weights={"autoencoder": "teacher"})
+    dataclasses.replace(checkpoint, config=shared).save(tmp_path)
+    assert Checkpoint.load(tmp_path).config == checkpoint.config
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"autoencoder": "../elsewhere"},
+        {"autoencoder": ""},
+        {"autoencoder": ".."},
+        {"text_encoder": "teacher"},
+    ],
+)
+def test_weights_from_elsewhere_are_refused(
+    checkpoint: Checkpoint, tmp_path: Path, weights: dict[str, str]
+) -> None:
+    checkpoint.save(tmp_path)
+    facts = json.loads((tmp_path / "model.json").read_text()) | {"weights": weights}
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(
+        FewstepError, match="expected weights of autoencoder or denoiser by the name of a folder"
+    ):
+        Checkpoint.load(tmp_path)
+
+
 def test_zoo_names_and_paths_resolve() -> None:
     assert "emoji-128" in zoo.names()
     folder = zoo.resolve("emoji-128")
     assert zoo.resolve(str(folder)) == folder
     with pytest.raises(
-        FewstepError, match=r"expected a zoo name \(emoji-128\) or a checkpoint folder, found nothing"
+        FewstepError, match=r"expected a zoo name \(emoji-128.*\) or a checkpoint folder, found nothing"
     ):
         zoo.resolve("no-such-model")
 
