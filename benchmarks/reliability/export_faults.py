@@ -72,7 +72,7 @@ def start(work: Callable[[], object], note: Path | None = None) -> int:
         code = 0
     except SystemExit as error:
         code = int(error.code or 0)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is counted
         said.write(f"Traceback {type(error).__name__}: {error}")
     finally:
         if note:

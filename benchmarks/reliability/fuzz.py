@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -50,16 +51,12 @@ def fuzz(name: str, seed: int, seconds: float, tries: int, report: Any) -> None:
     try:
         while time.monotonic() < end and done < tries:
             random = Random(f"{name} {seed} {done}")
-            data = random.choice(corpus)
-            if done >= len(corpus):
-                data = mutated(data, random)
-            else:
-                data = corpus[done]
+            data = corpus[done] if done < len(corpus) else mutated(random.choice(corpus), random)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             signal.alarm(SECONDS)
             fence.up = True
-            accepted += not refused(lambda: target(data, folder))
+            accepted += not refused(partial(target, data, folder))
             fence.up = False
             signal.alarm(0)
             assert [p.name for p in Path(temporary).iterdir()] == ["x"], (
@@ -68,7 +65,7 @@ def fuzz(name: str, seed: int, seconds: float, tries: int, report: Any) -> None:
             done += 1
             if done % 100 == 0:
                 report["inputs"], report["accepted"] = done, accepted
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is a finding
         fence.up = False
         FINDINGS.mkdir(exist_ok=True)
         path = FINDINGS / f"{name}-{hashlib.sha256(data).hexdigest()[:12]}"
@@ -113,7 +110,9 @@ def guided(name: str, seconds: int, report: dict[str, Any]) -> None:
         *options,
         f"-artifact_prefix={FINDINGS}/{name}-",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"RUST_BACKTRACE": "0"})
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=os.environ | {"RUST_BACKTRACE": "0"}
+    )
     numbers = dict(
         line.removeprefix("stat::").split(":", 1)
         for line in done.stderr.splitlines()

@@ -45,7 +45,7 @@ def bench(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="onnxruntime, openvino, or all that are installed; the variants' own if not given.",
+            help="onnxruntime, openvino, or all that are installed; tensorrt: engines built there; the variants' own if not given.",
             show_default=False,
         ),
     ] = None,
@@ -67,6 +67,9 @@ def bench(
         bool, typer.Option("--report", help="Write one page (--html) of reports, A.json B.json ....")
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that a first picture may take.")] = 600.0,
+    require_quiet: Annotated[
+        bool, typer.Option("--require-quiet", help="Refuse figures of a noisy, hot or slowed machine.")
+    ] = False,
     json_file: Annotated[
         str | None,
         typer.Option("--json", metavar="FILE", help="Write all figures as JSON; - is standard output."),
@@ -104,6 +107,7 @@ def bench(
         timeout,
         bool(compare_precisions),
         engine,
+        require_quiet,
     )
     if measure := elsewhere(device):
         measure(config, json_file, html_file)

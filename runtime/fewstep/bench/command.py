@@ -14,6 +14,7 @@ from fewstep.bench.report import Report
 from fewstep.bench.runner import Benchmark, bench
 from fewstep.bench.table import latency_table, resource_table
 from fewstep.devices.ssh import Remote
+from fewstep.errors import FewstepError
 
 
 def run(
@@ -32,6 +33,11 @@ def run(
     benchmark = _measure(config, console) if remote is None else _measure_on(remote, config, console)
     console.print(latency_table(benchmark.report), resource_table(benchmark.report))
     _print_best(benchmark.report, console)
+    _print_marks(benchmark.report, console)
+    if config.require_quiet and benchmark.report.marks:
+        raise FewstepError(
+            f"expected a quiet machine, found that {benchmark.report.marks[0]}; end other work, or leave out --require-quiet"
+        )
     text = json.dumps(benchmark.report.to_dict(), indent=2, ensure_ascii=False) + "\n"
     if html_file:
         atomic.write_bytes(html_file, page(benchmark).encode())
@@ -39,6 +45,12 @@ def run(
         sys.stdout.write(text)
     elif json_file:
         atomic.write_bytes(Path(json_file), text.encode())
+
+
+def _print_marks(report: Report, console: Console) -> None:
+    """What was wrong with the machine meanwhile."""
+    for mark in report.marks:
+        console.print(f"not quiet: {mark}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _print_best(report: Report, console: Console) -> None:

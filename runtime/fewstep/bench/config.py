@@ -22,8 +22,10 @@ class BenchConfig:
         steps, sampler, guidance: as for `fewstep generate`; None takes the bundle's default.
         seed: run k draws with the noise of seed + k.
         compare: whether to divide the times of `variants`, of which the first is the reference.
-        engine: what runs the graphs: a name, "all" for every one that this machine has, None for the variants' own.
+        engine: what runs the graphs: a name, "all" for every one that this machine has, None for the variants' own; "tensorrt" builds
+            engines of the graphs where they are measured.
         timeout: seconds after which loading a variant and drawing one picture is given up.
+        require_quiet: whether figures of a machine that was not quiet are refused, and not only marked.
 
     Raises:
         FewstepError: a number is out of range, or a variant is given twice.
@@ -41,6 +43,7 @@ class BenchConfig:
     timeout: float = 600.0
     compare: bool = False
     engine: str | None = None
+    require_quiet: bool = False
 
     def __post_init__(self) -> None:
         for what, found, least in (
@@ -57,9 +60,9 @@ class BenchConfig:
             )
         if not (self.timeout > 0 and isfinite(self.timeout)):
             raise FewstepError(f"expected a time-out above 0 s, found {self.timeout}; give some seconds")
-        if self.engine not in (None, ALL_ENGINES, "onnxruntime", "openvino"):
+        if self.engine not in (None, ALL_ENGINES, "onnxruntime", "openvino", "tensorrt"):
             raise FewstepError(
-                f"expected the engine onnxruntime, openvino or {ALL_ENGINES}, found '{self.engine}'; choose one"
+                f"expected the engine onnxruntime, openvino, tensorrt or {ALL_ENGINES}, found '{self.engine}'; choose one"
             )
         if len(set(self.variants)) != len(self.variants):
             raise FewstepError(

@@ -109,6 +109,7 @@ def _facts(report: Report) -> str:
         "packages": ", ".join(f"{name} {version}" for name, version in device.packages.items()),
         "memory by": report.variants[0].cold.peak_memory.method,
         **device.board,
+        "not quiet": "; ".join(report.marks) or "nothing noticed",
         "date": device.date,
         "command": report.command,
     }

@@ -76,6 +76,7 @@ class Report:
 
     `fastest` is the variant (with "@" and the engine, where that is not its own) with the least median time, prompt to picture, and
     `skipped` says of what could not be measured why. `speedup` is by "B_over_A" the median time of variant A over that of B, prompt to picture, where precisions were compared.
+    `marks` says what was wrong with the machine meanwhile (`fewstep.bench.quiet`): figures with a mark are not for comparing.
     """
 
     format: Literal["fewstep-bench"]
@@ -89,6 +90,7 @@ class Report:
     speedup: Mapping[str, float] = field(default_factory=dict)
     fastest: str = ""
     skipped: Mapping[str, str] = field(default_factory=dict)
+    marks: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, value: object, where: str = "report") -> "Report":

@@ -1,7 +1,7 @@
 """A whole benchmark: cold starts, then every component and the whole generation in rounds over the variants."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from fewstep.bench.cold import ColdStart, Task, cold_start
@@ -10,8 +10,10 @@ from fewstep.bench.contenders import Contender, contenders, require_engine
 from fewstep.bench.device import physical_cores, this_device
 from fewstep.bench.latency import Latency
 from fewstep.bench.meter import GRAPHS, Drawn, Series, component_calls, generation_call, rounds, timed_graphs
+from fewstep.bench.quiet import Load, marks, spread_marks
 from fewstep.bench.report import FORMAT, VERSION, ComponentReport, Report, Settings, VariantReport
 from fewstep.bundle import Bundle
+from fewstep.devices.jetson import Tegrastats
 from fewstep.errors import FewstepError
 from fewstep.manifest import Manifest, Prompts, Variant
 from fewstep.pipeline import Pipeline
@@ -37,6 +39,19 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
     Raises:
         FewstepError: the bundle, a variant, the sampler or a step count is wrong, or a first picture took too long.
     """
+    if config.engine == "tensorrt":
+        from fewstep.bench.built_here import with_tensorrt
+
+        built = bench(with_tensorrt(config), on_call)
+        return replace(built, report=replace(built.report, command=config.command()))
+    with Tegrastats() as stats:
+        found = _bench(config, on_call)
+    device = found.report.device
+    device = replace(device, board={**device.board, **stats.facts()})
+    return replace(found, report=replace(found.report, device=device))
+
+
+def _bench(config: BenchConfig, on_call: OnCall) -> Benchmark:
     bundle = Bundle.open(config.bundle)
     manifest = bundle.manifest
     chosen, table = _chosen(config, bundle)
@@ -51,7 +66,7 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
     def tick(what: str) -> None:
         on_call(what, total)
 
-    device = this_device()
+    device, before = this_device(), Load.now()
     cold, skipped = _cold_starts(config, found, table, settings.threads, prompts[0], tick)
     found = [c for c in found if c.name in cold]
     pipelines = {
@@ -76,8 +91,15 @@ def bench(config: BenchConfig, on_call: OnCall = lambda what, total: None) -> Be
         _speedup(reports) if config.compare else {},
         min(reports, key=lambda report: report.generation.median).name,
         skipped,
+        (*marks(before, Load.now(), settings.threads), *_spread(reports)),
     )
     return Benchmark(report, {name: series.timed for name, series in drawn.items()})
+
+
+def _spread(reports: Sequence[VariantReport]) -> Iterator[str]:
+    for report in reports:
+        for what, latency in report.latencies:
+            yield from spread_marks(f"{report.name}, {what}", latency)
 
 
 def spread(prompts: Prompts, count: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fewstep.bench.overview import browser_name, rows_of
 from fewstep.cli import build_app
 from fewstep.errors import BundleError, FewstepError
-from fewstep.records import load_json
+from fewstep.strict_json import load_json
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
