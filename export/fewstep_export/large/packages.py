@@ -1,7 +1,7 @@
 """Core ML packages of graphs on disk; weights are mapped, and stay in memory once at most."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -58,7 +58,7 @@ def check_package(
     (output / VERIFICATION).write_text(json.dumps(to_json(worst(verification))), encoding="utf-8")
 
 
-def _evaluated(path: Path, mode: Mode, feeds: Sequence[Feeds]) -> list[Mapping[str, object]]:
+def _evaluated(path: Path, mode: Mode, feeds: Sequence[Feeds]) -> list[Feeds]:
     require_clean(read_package(path), path.name)
     evaluate = Evaluator(path, mode)
     return [evaluate(feed) for feed in feeds]

@@ -34,7 +34,8 @@ class _Block(nn.Module):
         q, k, v = self.to_qkv(self.norm(x)).reshape(1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=self.scale)
         grid = (x + mixed.transpose(1, 2).reshape(1, 9, 16)).transpose(1, 2).reshape(1, 16, 3, 3)
-        return self.groups(grid).reshape(1, 16, 9).transpose(1, 2)
+        normed: Tensor = self.groups(grid)
+        return normed.reshape(1, 16, 9).transpose(1, 2)
 
 
 @pytest.mark.parametrize(("target", "scale"), [("iOS17", 0.5), ("iOS18", None), ("iOS18", 0.5)])

@@ -15,7 +15,7 @@ def _attention(call: Call) -> Value:
     """softmax(scale q k^T + mask) v of (B, heads, S, D); iOS 18 has it as one operator, whose scale is fixed."""
     query, key, value = (call.operand(i) for i in range(3))
     usual = 1 / math.sqrt(query.shape[-1])
-    scale = scalar_type(query)(call.attributes.get("scale", usual))
+    scale = float(call.attributes.get("scale", usual))
     mask = None if call.input(_MASK) is None else call.operand(_MASK)
     if call.ios18:
         ratio = scale / usual
@@ -23,7 +23,7 @@ def _attention(call: Call) -> Value:
             query = mb.mul(x=query, y=scalar_type(query)(ratio), name=f"{call.name}_scaled")
         masked = {} if mask is None else {"attn_mask": mask}
         return mb.scaled_dot_product_attention(query=query, key=key, value=value, name=call.name, **masked)
-    scaled = mb.mul(x=query, y=scale, name=f"{call.name}_scaled")
+    scaled = mb.mul(x=query, y=scalar_type(query)(scale), name=f"{call.name}_scaled")
     scores = mb.matmul(x=scaled, y=key, transpose_y=True, name=f"{call.name}_scores")
     if mask is not None:
         scores = mb.add(x=scores, y=mask, name=f"{call.name}_masked")
