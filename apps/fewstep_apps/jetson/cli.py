@@ -86,14 +86,9 @@ def bench(
     """Measure the engines; the report as JSON on standard output tells power mode, clocks and draw too."""
     from fewstep.bench.config import BenchConfig
     from fewstep.bench.runner import bench as measure
-    from fewstep.devices.jetson import Tegrastats
 
-    prepared = _prepared(bundle, cache, variant)
-    with Tegrastats() as stats:
-        report = measure(BenchConfig(prepared, runs=runs)).report
-    value = dict(report.to_dict())
-    value["device"] = {**value["device"], "board": {**report.device.board, **stats.facts()}}  # type: ignore[dict-item]
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    report = measure(BenchConfig(_prepared(bundle, cache, variant), runs=runs)).report
+    typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
 
 
 def serve(
@@ -120,7 +115,7 @@ def unit(
     variant: VariantName = None,
 ) -> None:
     """Print a systemd unit that serves the page; build the engines once before you start it."""
-    from fewstep_apps.jetson.engines import CACHE
+    from fewstep.tensorrt.derive import CACHE
     from fewstep_apps.jetson.unit import Served, systemd_unit
 
     served = Served(bundle, cache or CACHE, host, port, variant)
@@ -131,6 +126,7 @@ def _prepared(
     bundle: Path, cache: Path | None, variant: str | None, max_batch: int = 2, without_gpu: bool = False
 ) -> Path:
     from fewstep.tensorrt.config import BuildConfig
-    from fewstep_apps.jetson.engines import CACHE, prepare
+    from fewstep.tensorrt.derive import CACHE
+    from fewstep_apps.jetson.engines import prepare
 
     return prepare(bundle, BuildConfig(max_batch), cache or CACHE, without_gpu, variant)

@@ -9,10 +9,8 @@ from fewstep.bundle import Bundle
 from fewstep.engines.cuda import Cuda
 from fewstep.errors import FewstepError
 from fewstep.tensorrt.config import BuildConfig
-from fewstep.tensorrt.derive import Target, with_engines
+from fewstep.tensorrt.derive import CACHE, Target, with_engines
 from fewstep.tensorrt.library import load_library
-
-CACHE = Path("~/.cache/fewstep/engines").expanduser()
 
 
 def prepare(

@@ -18,6 +18,7 @@ from fewstep.devices.wheel import thin_wheel
 from fewstep.devices.workspace import Workspace
 from fewstep.errors import FewstepError
 from fewstep.manifest import MANIFEST_NAME
+from fewstep.tensorrt.derive import source_variant
 
 OnStage = Callable[[str, int, int], None]
 """(what is going on, how much of it is done, how much there is; 0 of 0 where nobody knows)"""
@@ -60,7 +61,7 @@ def bench_on(
     with Workspace(remote, patience.grace) as workspace, tempfile.TemporaryDirectory() as here:
         wheel, content = thin_wheel()
         Path(here, wheel).write_bytes(content)
-        items = [item_of(Path(here, wheel), wheel), *bundle_items(bundle, config.variants)]
+        items = [item_of(Path(here, wheel), wheel), *bundle_items(bundle, _needed(bundle, config))]
         _send(remote, workspace, python, items, on_stage, patience)
         on_stage("installing the runtime on the board", 0, 0)
         there = install(remote, workspace, python, wheel)
@@ -98,6 +99,13 @@ def _send(
                 raise
         on_stage("the connection was lost; trying again", 0, 0)
         time.sleep(pause)
+
+
+def _needed(bundle: Bundle, config: BenchConfig) -> Sequence[str]:
+    """The variants whose files the board needs."""
+    if config.engine == "tensorrt" and not config.variants:
+        return (source_variant(bundle.manifest).name,)
+    return config.variants
 
 
 def bundle_items(bundle: Bundle, variants: Sequence[str]) -> Iterator[Item]:

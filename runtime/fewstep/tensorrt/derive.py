@@ -15,6 +15,8 @@ from fewstep.tensorrt.build import build_engine, write_files
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.variant import EngineBuild
 
+CACHE = Path("~/.cache/fewstep/engines").expanduser()
+"""Where engines are kept if nobody says otherwise."""
 OnComponent = Callable[[str, str, int, int], None]
 """(component, phase of the builder, steps done, steps in all)"""
 

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 from fewstep.bench.config import BenchConfig
 from fewstep.bench.report import Report
-from fewstep.devices.remote_bench import Patience, bench_on
+from fewstep.bundle import Bundle
+from fewstep.devices.remote_bench import Patience, bench_on, bundle_items
+from fewstep.devices.transfer import Item
 from fewstep.errors import FewstepError
 
 Boards = Callable[..., Any]
@@ -147,6 +150,28 @@ def test_a_file_that_is_not_the_manifests_is_refused(boards: Boards, bundle_copy
     graph.write_bytes(content)
     with pytest.raises(FewstepError, match=r"expected bundle/ort/fp32/denoiser.onnx as the manifest has it"):
         bench_on(board.remote, config(bundle_copy), patience=QUICK)
+    assert nothing_left(board), board.leftovers()
+
+
+def test_a_board_that_shall_build_engines_gets_the_graphs_that_it_needs(
+    boards: Boards, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = bundle_copy / "manifest.json"
+    value = json.loads(manifest.read_text())
+    value["variants"][0]["precision"] = "fp16"
+    manifest.write_text(json.dumps(value))
+    sent: list[str] = []
+
+    def items(bundle: Bundle, variants: Sequence[str]) -> Iterator[Item]:
+        sent.extend(variants)
+        return bundle_items(bundle, variants)
+
+    monkeypatch.setattr("fewstep.devices.remote_bench.bundle_items", items)
+    board, asked = boards(), replace(config(bundle_copy), variants=(), engine="tensorrt")
+    # This one has no GPU for TensorRT.
+    with pytest.raises(FewstepError, match=r"expected the board to do its part, found an error, .*expected"):
+        bench_on(board.remote, asked, patience=QUICK)
+    assert sent == [value["variants"][0]["name"]]
     assert nothing_left(board), board.leftovers()
 
 
