@@ -6,8 +6,8 @@ loop on the GPU, see `fewstep.engines.tensorrt_loop`.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from typing import Any, get_args
 
@@ -61,8 +61,10 @@ class TensorRTEngine:
         self.context = _context(library, self._engine)
         self.buffers = Buffers(self.cuda, component, build.max_batch)
         self.bind(self.buffers.device)
+        self.lock = Lock()  # of the buffers: several threads may draw at once
         self._recordings: dict[int, Recording] = {}
         self._warm: set[int] = set()
+        self._loop: FusedLoop | None = None
 
     def run(self, feeds: Tensors) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the engine once; see `Engine.run`."""
@@ -77,19 +79,22 @@ class TensorRTEngine:
         check_tensors(outputs, self.component.outputs, self.where)
         batch = self._batch(feeds)
         self.require_batch(batch)
-        begin = perf_counter()
-        for spec in self.component.inputs:
-            np.copyto(self.buffers.at(spec, batch), feeds[spec.name])
-        self._execute(batch)
-        self.cuda.synchronize()
-        for spec in self.component.outputs:
-            np.copyto(outputs[spec.name], self.buffers.at(spec, batch))
-        self.seconds = perf_counter() - begin
+        with self.lock:
+            begin = perf_counter()
+            for spec in self.component.inputs:
+                np.copyto(self.buffers.at(spec, batch), feeds[spec.name])
+            self._execute(batch)
+            self.cuda.synchronize()
+            for spec in self.component.outputs:
+                np.copyto(outputs[spec.name], self.buffers.at(spec, batch))
+            self.seconds = perf_counter() - begin
 
     def loop(
         self, table: StepTable, noise: Noise, conditions: Tensors, guidance: float
     ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """Runs every row of a table without leaving the GPU; for a graph that holds a step. See `FusedLoop.run`."""
+        with self.lock:
+            self._loop = self._loop or FusedLoop(self)
         return self._loop.run(table, noise, conditions, guidance)
 
     def bind(self, addresses: Mapping[str, int]) -> None:
@@ -128,10 +133,6 @@ class TensorRTEngine:
                 f"expected a batch of at most {self.max_batch}, found {batch}, for {self.where}; export with a larger "
                 "--max-batch"
             )
-
-    @cached_property
-    def _loop(self) -> FusedLoop:
-        return FusedLoop(self)
 
     def _execute(self, batch: int) -> None:
         """Queues a run: the first one of a batch size plainly, since TensorRT sets itself up then, the later ones as a recording."""

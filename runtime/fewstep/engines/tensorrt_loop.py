@@ -57,7 +57,7 @@ class FusedLoop:
     def run(
         self, table: StepTable, noise: Noise, conditions: Tensors, guidance: float
     ) -> Iterator[tuple[int, Array]]:
-        """Yields (i, latents) once, after the last row i; the latents (B, C, h, w) are written again by the next run.
+        """Yields (i, latents) once, after the last row i; the latents (B, C, h, w) are the caller's.
 
         Args:
             table: what to run.
@@ -73,15 +73,17 @@ class FusedLoop:
         self._engine.require_batch(len(initial))
         draws = tuple(any(row.noise) for row in table.rows)
         plan = Plan(len(initial), len(table.rows), draws)
-        if plan not in self._memory:
-            self._memory[plan] = _Memory(self._engine, plan, self._latents)
-        memory = self._memory[plan]
-        begin = perf_counter()
-        self._fill(memory, table, noise, initial, conditions, guidance)
-        self._execute(plan, memory)
-        self._cuda.synchronize()
-        self._engine.seconds = perf_counter() - begin
-        yield plan.rows - 1, memory.latents
+        with self._engine.lock:
+            if plan not in self._memory:
+                self._memory[plan] = _Memory(self._engine, plan, self._latents)
+            memory = self._memory[plan]
+            begin = perf_counter()
+            self._fill(memory, table, noise, initial, conditions, guidance)
+            self._execute(plan, memory)
+            self._cuda.synchronize()
+            self._engine.seconds = perf_counter() - begin
+            latents = memory.latents.copy()
+        yield plan.rows - 1, latents
 
     def _fill(
         self,

@@ -1,5 +1,8 @@
 """The loop that stays on the GPU gives the latents of the host's, and is one launch from the second time on; see host_memory_cuda."""
 
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +94,26 @@ def test_what_an_earlier_run_left_does_not_spoil_the_next(
     assert np.isnan(spoiled).all()
     *_, (_, found) = engine.loop(table, noise(1), conditions(1), 4.0)
     assert np.array_equal(found, right)
+
+
+def test_threads_do_not_disturb_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: HostMemoryCuda
+) -> None:
+    def slow(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        time.sleep(0.002)  # the other thread's turn
+        return step(feeds)
+
+    engine = load_engine(monkeypatch, tmp_path, cuda, HostMemoryContext(cuda, COMPONENT, slow))
+    table = compile_table("flow-sde-dpm++2m", 4, 1.0)
+
+    def draw(seed: int) -> np.ndarray:
+        *_, (_, latents) = engine.loop(table, noise(1, seed), conditions(1), 4.0)
+        return latents
+
+    right = [draw(seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        for found, expected in zip(pool.map(draw, range(8)), right, strict=True):
+            assert np.array_equal(found, expected)
 
 
 def test_tables_and_batches_that_do_not_fit_are_refused(
