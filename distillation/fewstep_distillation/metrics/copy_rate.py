@@ -14,11 +14,13 @@ copying, and at the same rates of the real pictures: two of the nine styles are 
 other shading, so of the real `compose` pictures 15 % have a near-duplicate in training.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fewstep_distillation.metrics.bootstrap import Interval, mean_interval
 from fewstep_distillation.metrics.cache import Array
 from fewstep_distillation.metrics.retrieval import centred_cosine
 
@@ -30,12 +32,13 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class CopyRate:
-    """Share of pictures nearer than the threshold, share of near-duplicates in pixels, and the median nearness."""
+    """Share of pictures nearer than the threshold, share of near-duplicates in pixels, and the median nearness; 95 % intervals of the shares."""
 
     pictures: int
     copies: float
     near_duplicates: float
     median_nearness: float
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,13 @@ class CopyDetector:
         nearness = _nearness(features, self.features, self.centre)
         duplicates = nearest_rms(codes, self.codes) < DUPLICATE_RMS
         copies = nearness > self.threshold
+        shares = {"copies": copies, "near_duplicates": duplicates}
         return CopyRate(
-            len(features), float(copies.mean()), float(duplicates.mean()), float(np.median(nearness))
+            len(features),
+            float(copies.mean()),
+            float(duplicates.mean()),
+            float(np.median(nearness)),
+            {name: mean_interval(share) for name, share in shares.items()},
         )
 
 

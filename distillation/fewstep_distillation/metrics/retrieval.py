@@ -8,19 +8,23 @@ R@k is the share of queries whose right candidate is among the k most similar. T
   the candidates (what all pictures of a style have in common says nothing about the glyph).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewstep_distillation.data.dataset import Row
+from fewstep_distillation.metrics.bootstrap import Interval, mean_interval
 from fewstep_distillation.metrics.cache import Array
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Shares of queries with the right candidate among the first 1, 5, 10, its median rank, and the mean similarity to it."""
+    """Shares of queries with the right candidate among the first 1, 5, 10, its median rank, and the mean similarity to it.
+
+    `intervals` holds 95 % intervals of these means by name (`fewstep_distillation.metrics.bootstrap`).
+    """
 
     queries: int
     candidates: float
@@ -29,6 +33,7 @@ class Retrieval:
     r10: float
     median_rank: float
     similarity: float
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
 
 def ranks(similarity: Array, right: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -74,5 +79,9 @@ def _unit(x: Array) -> Array:
 def _summary(
     rank: NDArray[np.intp] | NDArray[np.float64], own: NDArray[np.floating], candidates: float
 ) -> Retrieval:
-    r1, r5, r10 = (float((rank <= k).mean()) for k in (1, 5, 10))
-    return Retrieval(len(rank), float(candidates), r1, r5, r10, float(np.median(rank)), float(own.mean()))
+    found = {f"r{k}": rank <= k for k in (1, 5, 10)}
+    r1, r5, r10 = (float(hits.mean()) for hits in found.values())
+    intervals = {name: mean_interval(values) for name, values in {**found, "similarity": own}.items()}
+    return Retrieval(
+        len(rank), float(candidates), r1, r5, r10, float(np.median(rank)), float(own.mean()), intervals
+    )

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from fewstep_distillation.metrics.evaluate import Figures, Report
 from fewstep_distillation.metrics.kernel_distance import KernelDistance
+from fewstep_distillation.metrics.retrieval import Retrieval
 
 
 def summary(report: Report) -> str:
-    """One line a metric; real pictures stand in brackets."""
+    """One line a metric; real pictures stand in square brackets, 95 % intervals in round ones."""
     return "\n".join(_lines(report))
 
 
@@ -21,7 +22,7 @@ def _lines(report: Report) -> Iterator[str]:
         true = real.text_image[split]
         yield (
             f"text and image, {split} ({value.queries} among {value.candidates:.0f} names): "
-            f"score {value.similarity:.3f}{_bracket(true.similarity)}, R@1 {value.r1:.3f}{_bracket(true.r1)}, "
+            f"score {value.similarity:.3f}{_bracket(true.similarity)}, R@1 {_within(value, 'r1')}{_bracket(true.r1)}, "
             f"R@10 {value.r10:.3f}{_bracket(true.r10)}"
         )
     yield from _compose(found, real)
@@ -32,6 +33,16 @@ def _lines(report: Report) -> Iterator[str]:
             f"training than 95 % of unseen real pictures, {rate.near_duplicates:.3f}"
             f"{_bracket(ceiling.near_duplicates if ceiling else None)} near-duplicates in pixels"
         )
+
+
+def _within(found: Retrieval, name: str) -> str:
+    """A share with its 95 % interval."""
+    share = f"{getattr(found, name):.3f}"
+    return (
+        f"{share} ({found.intervals[name][0]:.3f} to {found.intervals[name][1]:.3f})"
+        if found.intervals
+        else share
+    )
 
 
 def _bracket(value: float | None) -> str:
@@ -52,5 +63,5 @@ def _compose(found: Figures, real: Figures) -> Iterator[str]:
         other = f" [same glyph in another style: {real.compose.r1:.3f}]" if real.compose else ""
         yield (
             f"compose ({found.compose.queries} hidden pairs among {found.compose.candidates:.0f} pictures of the style): "
-            f"R@1 {found.compose.r1:.3f}{other}, R@5 {found.compose.r5:.3f}"
+            f"R@1 {_within(found.compose, 'r1')}{other}, R@5 {found.compose.r5:.3f}"
         )

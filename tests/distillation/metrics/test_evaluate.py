@@ -116,3 +116,33 @@ def test_sweep_gives_what_single_evaluations_give(
     )
     assert result["runs"][0]["generated"] != result["runs"][1]["generated"]
     assert np.isfinite(result["real"]["frechet"]["halves"])
+
+
+class Shuffled(Oracle):
+    """Draws the true picture of another prompt."""
+
+    def generate(self, prompts: Sequence[str], seed: int) -> Pictures:
+        order = np.random.default_rng(0).permutation(len(self._rows))
+        rows = list(self._rows.values())
+        other = {prompt: rows[order[k]] for k, prompt in enumerate(self._rows)}
+        return self._dataset.images([other[prompt] for prompt in prompts])
+
+
+def test_shuffled_captions_lower_the_score_of_unseen_pairs(
+    evaluator: Evaluator, dataset: EmojiDataset
+) -> None:
+    """The judge of text is untrained here; tests/distillation/metrics/test_real_pictures.py asks the real one."""
+    config = EvaluateConfig(n=len(dataset), seed=3)
+    true, shuffled = (evaluator.evaluate(g, config).generated for g in (Oracle(dataset), Shuffled(dataset)))
+    assert true.compose is not None and shuffled.compose is not None
+    assert shuffled.compose.intervals["r1"][1] < true.compose.intervals["r1"][0]
+    assert true.text_image["all"].queries == shuffled.text_image["all"].queries == len(dataset)
+
+
+def test_every_mean_lies_in_its_interval(evaluator: Evaluator, torch_generator: TorchGenerator) -> None:
+    found = evaluator.evaluate(torch_generator, CONFIG).generated
+    assert found.compose is not None
+    for figures in (*found.text_image.values(), found.compose, *found.copies.values()):
+        assert figures.intervals
+        for name, (low, high) in figures.intervals.items():
+            assert low <= getattr(figures, name) <= high

@@ -10,13 +10,22 @@ import pytest
 from PIL import Image, ImageFilter
 
 from fewstep_distillation.data.dataset import EmojiDataset
+from fewstep_distillation.metrics.evaluate import Judges
 from fewstep_distillation.metrics.features import ImageFeatures, Pictures
 from fewstep_distillation.metrics.frechet import Gaussian, frechet_distance
 from fewstep_distillation.metrics.kernel_distance import kernel_distance
+from fewstep_distillation.metrics.retrieval import retrieval
 
 pytestmark = pytest.mark.slow
 DATA = Path(os.environ.get("FEWSTEP_DATA", Path(__file__).parents[3] / "data" / "emoji-128"))
 Change = Callable[[Image.Image], Image.Image]
+
+
+def real_dataset() -> EmojiDataset:
+    """The data set; skips where it was not built."""
+    if not (DATA / "dataset.json").is_file():
+        pytest.skip(f"no data set in {DATA}; run `fewstep data build emoji`")
+    return EmojiDataset(DATA)
 
 
 def changed(pictures: Pictures, change: Change) -> Pictures:
@@ -37,9 +46,7 @@ def jpeg(image: Image.Image) -> Image.Image:
 
 
 def test_distances_order_damage_as_the_eye_does() -> None:
-    if not (DATA / "dataset.json").is_file():
-        pytest.skip(f"no data set in {DATA}; run `fewstep data build emoji`")
-    dataset = EmojiDataset(DATA)
+    dataset = real_dataset()
     rng, network = np.random.default_rng(0), ImageFeatures.from_pretrained()
     order = rng.permutation(len(dataset)).tolist()
     reference, pictures = network(dataset.images(order[:300])), dataset.images(order[300:600])
@@ -61,3 +68,18 @@ def test_distances_order_damage_as_the_eye_does() -> None:
     for distance in (frechet, kernel):
         assert distance["clean"] < distance["blur 1"] < distance["blur 3"]
         assert distance["clean"] < min(distance["jpeg"], distance["noise"])
+
+
+def test_shuffled_captions_lower_the_score_of_the_text() -> None:
+    """300 pictures of things that the judge has not seen, with their own names and with those of others."""
+    dataset, judges = real_dataset(), Judges.default()
+    rows = [i for i, row in enumerate(dataset.rows) if row.split == "zero"][:300]
+    names = sorted({dataset.rows[i].name.lower() for i in rows})
+    own = np.array([names.index(dataset.rows[i].name.lower()) for i in rows])
+    similarity = judges.head.similarity(
+        judges.image_features(dataset.images(rows)), judges.text_features(names)
+    )
+    right = retrieval(similarity, own)
+    wrong = retrieval(similarity, np.random.default_rng(0).permutation(own))
+    for name in ("similarity", "r1", "r5", "r10"):
+        assert wrong.intervals[name][1] < right.intervals[name][0], name
