@@ -57,7 +57,7 @@ class Pipeline:
         guidance_mode: "batched" evaluates both branches of guidance in one call, "sequential" in two; graphs with guidance inside
             are batched alone.
         units: where Core ML may run its packages: "ALL", "CPU_AND_NE", "CPU_AND_GPU" or "CPU_ONLY".
-        cache: folder of this machine where Core ML's compiled programs are kept; None compiles them at each start.
+        cache: folder of this machine where what Core ML and TensorRT-RTX compile is kept; None compiles it at each start.
         on_nonfinite: "fp32" draws again with the FP32 graphs where those of this variant give NaN or infinity; None refuses.
         engine: what runs the graphs: "openvino" takes .onnx graphs; None is the variant's own.
 
@@ -317,7 +317,7 @@ def load_engine(
     units: "ComputeUnits" = "ALL",
     cache: Path | None = None,
 ) -> Engine:
-    """The engine that a variant asks for, with the graph of the component of that name loaded; `units` and `cache` are Core ML's.
+    """The engine that a variant asks for, with the graph of the component of that name loaded; `units` is Core ML's.
 
     Raises:
         BundleError: this fewstep has no such engine, or the graph is broken.
@@ -336,7 +336,7 @@ def load_engine(
                 f"the machine that runs it with `fewstep-jetson build BUNDLE --variant {variant.name}`"
             )
 
-        return TensorRTEngine(path, component, variant.engines[name])
+        return TensorRTEngine(path, component, variant.engines[name], cache=cache)
     if variant.engine == OPENVINO:
         from fewstep.engines.openvino import OpenVinoEngine
 

@@ -161,6 +161,6 @@ def test_settings_of_the_pipeline_are_checked(
     resign(bundle_copy, lambda manifest: manifest["variants"][0].update(engine="abacus"))
     with pytest.raises(
         BundleError,
-        match="expected the engine onnxruntime, coreml or tensorrt, found 'abacus', in variant 'fp32'",
+        match="expected the engine onnxruntime, openvino, coreml or tensorrt, found 'abacus', in variant 'fp32'",
     ):
         Pipeline(bundle_copy)

@@ -71,8 +71,9 @@ def draw(
     from fewstep import atomic
     from fewstep.image import png_bytes
     from fewstep.pipeline import Pipeline
+    from fewstep.tensorrt.derive import CACHE
 
-    pipeline = Pipeline(_prepared(bundle, cache, variant))
+    pipeline = Pipeline(_prepared(bundle, cache, variant), cache=cache or CACHE)
     atomic.write_bytes(output, png_bytes(pipeline.generate(prompt, seed)))
     typer.echo(output)
 
@@ -100,9 +101,10 @@ def serve(
 ) -> None:
     """Serve a page that draws."""
     from fewstep.pipeline import Pipeline
+    from fewstep.tensorrt.derive import CACHE
     from fewstep_apps.jetson.page import build_page
 
-    page = build_page(Pipeline(_prepared(bundle, cache, variant)))
+    page = build_page(Pipeline(_prepared(bundle, cache, variant), cache=cache or CACHE))
     page.queue(max_size=8).launch(server_name=host, server_port=port, share=False)
 
 

@@ -22,6 +22,7 @@ from fewstep.loop import Noise
 from fewstep.step_table import StepTable
 from fewstep.tensorrt.library import Name, load_library, log_of
 from fewstep.tensorrt.refit import refit, source_of
+from fewstep.tensorrt.runtime_cache import RuntimeCache
 from fewstep.variant import Component, EngineBuild, TensorSpec
 
 Array = npt.NDArray[Any]
@@ -35,6 +36,7 @@ class TensorRTEngine:
         component: its signature, which the engine must have.
         build: how it was made.
         cuda: the GPU; None takes the first one.
+        cache: a folder of this machine for kernels that TensorRT-RTX compiles; None compiles them at each start.
 
     Raises:
         FewstepError: TensorRT or a GPU is missing.
@@ -42,7 +44,12 @@ class TensorRTEngine:
     """
 
     def __init__(
-        self, path: Path, component: Component, build: EngineBuild, cuda: Cuda | None = None
+        self,
+        path: Path,
+        component: Component,
+        build: EngineBuild,
+        cuda: Cuda | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.seconds = 0.0
         self.component, self.where, self.max_batch = component, component.file, build.max_batch
@@ -52,13 +59,15 @@ class TensorRTEngine:
         self._runtime = library.Runtime(self._log)
         if "version-compatible" in build.flags:
             self._runtime.engine_host_code_allowed = True  # such an engine brings the runtime that it needs
-        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        content = path.read_bytes()
+        self._engine = self._runtime.deserialize_cuda_engine(content)
         if self._engine is None:
             raise BundleError(_refusal(path, build, library, self.cuda, self._log.messages))
         if "weights-stripped" in build.flags:
             refit(library, self._engine, source_of(path), build, self._log)
         self._check_signature()
-        self.context = _context(library, self._engine)
+        self.cache = RuntimeCache(cache, content)
+        self.context = self.cache.context(library, self._engine)
         self.buffers = Buffers(self.cuda, component, build.max_batch)
         self.bind(self.buffers.device)
         self.lock = Lock()  # of the buffers: several threads may draw at once
@@ -142,7 +151,9 @@ class TensorRTEngine:
         self.set_batch(batch)
         if batch not in self._warm or not self.recordable:
             self._queue(batch)
-            self._warm.add(batch)
+            if batch not in self._warm:
+                self._warm.add(batch)
+                self.cache.keep()
             return
         with self.cuda.capture() as recording:
             self._queue(batch)
@@ -204,16 +215,6 @@ def shape_at(spec: TensorSpec, batch: int) -> tuple[int, ...]:
         )
     fixed = tuple(int(size) for size in sizes)
     return (batch, *fixed) if batched(spec) else fixed
-
-
-def _context(library: Any, engine: Any) -> Any:
-    """What runs the engine. TensorRT-RTX compiles its kernels here, for the shapes that come: at once, so that a recording has them."""
-    if library.__name__ != "tensorrt_rtx":
-        return engine.create_execution_context()
-    config = engine.create_runtime_config()
-    strategies = library.DynamicShapesKernelSpecializationStrategy
-    config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
-    return engine.create_execution_context(config)
 
 
 def _library(build: EngineBuild) -> Any:

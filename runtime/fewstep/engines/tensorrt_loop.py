@@ -111,7 +111,9 @@ class FusedLoop:
         self._engine.set_batch(plan.batch)
         if not memory.warm or not self._engine.recordable:
             self._queue(plan, memory)
-            memory.warm = True
+            if not memory.warm:
+                memory.warm = True
+                self._engine.cache.keep()
             return
         with self._cuda.capture() as recording:
             self._queue(plan, memory)

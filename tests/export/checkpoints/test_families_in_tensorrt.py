@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from fewstep.bundle import Bundle
+from fewstep.tensorrt.build import Built
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export
+from fewstep_export.targets.tensorrt import write_engine
+from fewstep_export.tensorrt.audit import wide_int64
 
 from .test_diffusers import NAMES
 
@@ -18,8 +22,19 @@ pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installe
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_engines_are_built_of_every_component(
-    name: str, checkpoint: Callable[[str], Path], tiny_pipelines: ModuleType, tmp_path: Path
+    name: str,
+    checkpoint: Callable[[str], Path],
+    tiny_pipelines: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    made: list[Built] = []
+
+    def write_and_keep(*arguments: Any) -> Built:
+        made.append(write_engine(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("fewstep_export.targets.tensorrt.write_engine", write_and_keep)
     case = tiny_pipelines.CASES[name]
     config = ExportConfig(
         str(checkpoint(name)), tmp_path / "tiny.fewstep", ("tensorrt",), ("fp16", "int8"), case.steps, size=case.size
@@ -28,3 +43,4 @@ def test_engines_are_built_of_every_component(
     assert [v.name for v in manifest.variants] == ["tensorrt-fp16", "tensorrt-int8"]
     for variant in manifest.variants:
         assert variant.engines.keys() == variant.components.keys()
+    assert [layer for built in made for layer in wide_int64(built.layers)] == []
