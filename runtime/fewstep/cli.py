@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from fewstep.bench.cli import register as register_bench
-from fewstep.errors import FewstepError
+from fewstep.errors import FewstepError, printable
 
 if TYPE_CHECKING:
     from fewstep.bundle import Bundle
@@ -65,6 +65,10 @@ def guarded(run: Callable[[], object]) -> None:
     except MemoryError:
         _fail(
             "expected enough memory, found none left; close other programs, use --sequential or a smaller variant"
+        )
+    except ImportError as error:  # a library that is missing, broken, or finds no memory
+        _fail(
+            f"expected a library that loads, found none ({error}); free some memory, or install fewstep again"
         )
     except OSError as error:
         _fail(
@@ -287,7 +291,7 @@ def _print_json(value: object) -> None:
 
 
 def _fail(sentence: str) -> None:
-    print(f"fewstep: {sentence}", file=sys.stderr)
+    print(f"fewstep: {printable(sentence)}", file=sys.stderr)
     sys.exit(2)
 
 
