@@ -19,6 +19,7 @@ from fewstep_export.components import Array
 from fewstep_export.coreml.calibration import Weights, hessians
 from fewstep_export.coreml.evaluate import Evaluator
 from fewstep_export.coreml.palettes import PaletteForm, error, fit
+from fewstep_export.coreml.trajectories import spread
 
 SMALLEST = 512
 """Weights with fewer values stay FP16: their palettes would cost what they save."""
@@ -73,7 +74,7 @@ class Fitted:
         forms = {bits: self._all_in(bits) for bits in choices}
         if len(choices) == 1:
             return forms[choices[0]]
-        cases = self._cases[:: -(-len(self._cases) // MEASURED)]
+        cases = spread(self._cases, MEASURED)
         measured = _measure(self._half, forms[choices[0]], cases)
         options = [
             _options(

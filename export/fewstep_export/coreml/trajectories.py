@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from fewstep.engines.coreml import split_rows
 from fewstep.network import Feeds, Run
 from fewstep_export.components import Array, Generator
@@ -34,7 +36,17 @@ def trajectory_inputs(
     runs = {component.name: recorded(component.name, component.run) for component in generator.components}
     table, scale = generator.sampling.table(), generator.guidance.scale
     draw_with(generator, runs, PictureTask(_prompts(generator, pictures), table, scale))
-    return {name: some[:: -(-len(some) // rows)] for name, some in found.items() if some}
+    return {name: spread(some, rows) for name, some in found.items() if some}
+
+
+def spread(cases: Sequence[Feeds], count: int) -> list[Feeds]:
+    """At most `count` of the cases, at places drawn once for all, in their order.
+
+    Every k-th would do only where k and the rows of a batch have no divisor in common: else it meets the same pictures, or one branch of
+    guidance alone.
+    """
+    places = np.random.default_rng(0).permutation(len(cases))[:count]
+    return [cases[i] for i in sorted(places)]
 
 
 def _prompts(generator: Generator, count: int) -> tuple[str, ...]:

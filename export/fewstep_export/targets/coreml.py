@@ -18,7 +18,7 @@ from fewstep_export.coreml.evaluate import Evaluator, Mode, by_rows
 from fewstep_export.coreml.mixed_bits import Fitted
 from fewstep_export.coreml.package import read_package
 from fewstep_export.coreml.ranges import eight_bit_ranges
-from fewstep_export.coreml.trajectories import Inputs
+from fewstep_export.coreml.trajectories import Inputs, spread
 from fewstep_export.coreml.verify import FP16_TOLERANCE, FP32_TOLERANCE, verify_package, worst
 from fewstep_export.fixed_inputs import Case, Cases
 from fewstep_export.onnx_export import ExportedComponent
@@ -28,7 +28,7 @@ from fewstep_export.signature import component_record
 from fewstep_export.targets.ort import Begin, Build, to_fp16
 from fewstep_export.tensorrt.qdq import quantized
 
-_RANGED = 12
+_RANGED = 24
 """Of the inputs on the way to pictures, so many give the ranges of eight-bit activations."""
 _FLOAT_ACTIVATIONS = frozenset({"text_encoder"})
 """Components that int8 gives weights of eight bits alone: this one runs once a picture, and is sensitive."""
@@ -135,7 +135,7 @@ class _Packages:
     def _in_eight_bits(self, graph: ExportedComponent) -> onnx.ModelProto:
         """The FP16 graph with products of eight-bit weights and activations, where eight bits hold the activations."""
         inputs = self._inputs()[graph.component.name]
-        ranges = eight_bit_ranges(graph.model, inputs[:: -(-len(inputs) // _RANGED)])
+        ranges = eight_bit_ranges(graph.model, spread(inputs, _RANGED))
         return quantized(to_fp16(graph.model), ranges)
 
     def _fitted(self, half: Path, name: str) -> Fitted:
