@@ -4,14 +4,13 @@ It needs no TensorRT, and so runs on GPUs that TensorRT-RTX refuses too.
 """
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.runtime.engines.fused_steps import COMPONENT, KEPT, conditions, load_engine, noise, step
 
-from fewstep.engines.cuda import Cuda
+from fewstep.engines.cuda import Cuda, DeviceArray
 from fewstep.fused import run_fused
 from fewstep.samplers import compile_table
 
@@ -55,8 +54,7 @@ class TorchContext:
         return True
 
     def _tensor(self, name: str, shape: tuple[int, ...]) -> Any:
-        interface = {"shape": shape, "typestr": "<f4", "data": (self._addresses[name], False), "version": 3}
-        return torch.as_tensor(SimpleNamespace(__cuda_array_interface__=interface), device="cuda")
+        return torch.as_tensor(DeviceArray(self._addresses[name], shape, "float32"), device="cuda")
 
 
 @pytest.mark.parametrize("sampler", ["flow-dpm++2m", "flow-sde-dpm++2m"])
@@ -80,3 +78,21 @@ def test_the_latents_are_those_of_the_hosts_loop(
         launched = context.runs
         list(engine.loop(table, noise(batch), told, guidance))
         assert context.runs == launched  # nothing but the recording ran
+
+
+def test_torch_sees_an_engines_memory_without_a_copy(
+    cuda: Cuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine = load_engine(monkeypatch, tmp_path, cuda, TorchContext(cuda))
+    seen = torch.as_tensor(engine.on_device("next_0", 2), device="cuda")
+    assert seen.data_ptr() == engine.buffers.device["next_0"]
+    rng = np.random.default_rng(0)
+    feeds = {
+        spec.name: rng.standard_normal([2 if isinstance(d, str) else d for d in spec.shape]).astype(
+            np.float32
+        )
+        for spec in COMPONENT.inputs
+    }
+    found = engine.run(feeds)["next_0"]
+    assert np.array_equal(seen.cpu().numpy(), found)
+    assert np.abs(found - step(feeds)["next_0"]).max() < 1e-4

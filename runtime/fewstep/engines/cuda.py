@@ -4,10 +4,11 @@ Function names and numbers are those of cuda_runtime_api.h, the same from CUDA 1
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import byref, c_char_p, c_int, c_size_t, c_ulonglong, c_void_p
 from ctypes.util import find_library
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,27 @@ class Cuda:
             raise FewstepError(
                 f"expected {name} of CUDA to work, found error {code}, {said}; is the driver new enough?"
             )
+
+
+@dataclass(frozen=True)
+class DeviceArray:
+    """Memory on the GPU under the protocol that torch, cupy and cuda-python share: `torch.as_tensor(array)` copies nothing.
+
+    Args:
+        address: of contiguous numbers; who made it keeps it alive.
+        shape: sizes.
+        dtype: NumPy's name of their type.
+    """
+
+    address: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def __cuda_array_interface__(self) -> Mapping[str, object]:
+        """Version 3, without a stream: synchronise before you look."""
+        kind = np.dtype(self.dtype).str
+        return {"shape": self.shape, "typestr": kind, "data": (self.address, False), "version": 3}
 
 
 class Recording:

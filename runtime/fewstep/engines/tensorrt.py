@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fewstep.engines import Tensors, check_tensors
-from fewstep.engines.cuda import Cuda, Recording
+from fewstep.engines.cuda import Cuda, DeviceArray, Recording
 from fewstep.engines.tensorrt_loop import FusedLoop
 from fewstep.errors import BundleError, FewstepError
 from fewstep.loop import Noise
@@ -105,6 +105,16 @@ class TensorRTEngine:
         with self.lock:
             self._loop = self._loop or FusedLoop(self)
         return self._loop.run(table, noise, conditions, guidance)
+
+    def on_device(self, name: str, batch: int) -> DeviceArray:
+        """An input or output where it lies on the GPU, for who wants it there; the next run writes it again.
+
+        Raises:
+            KeyError: there is no tensor of that name.
+        """
+        specs = {spec.name: spec for spec in (*self.component.inputs, *self.component.outputs)}
+        spec = specs[name]
+        return DeviceArray(self.buffers.device[name], shape_at(spec, batch), spec.dtype)
 
     def bind(self, addresses: Mapping[str, int]) -> None:
         """Says where on the GPU the tensors of these names are from now on."""

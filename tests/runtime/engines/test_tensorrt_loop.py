@@ -124,3 +124,13 @@ def test_tables_and_batches_that_do_not_fit_are_refused(
         list(engine.loop(compile_table("flow-euler", 2, 1.0), noise(4), conditions(4), 4.0))
     with pytest.raises(FewstepError, match="keeps at most 2 arrays, found 3"):
         list(engine.loop(compile_table("flow-dpm++3m", 6, 1.0), noise(1), conditions(1), 4.0))
+
+
+def test_a_tensor_on_the_gpu_is_told_by_the_protocol_that_others_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: HostMemoryCuda
+) -> None:
+    engine = load(monkeypatch, tmp_path, cuda)
+    interface = engine.on_device("next_1", 2).__cuda_array_interface__
+    address = (engine.buffers.device["next_1"], False)
+    assert interface == {"shape": (2, 2, 4, 4), "typestr": "<f4", "data": address, "version": 3}
+    assert engine.on_device("row", 2).shape == COMPONENT.inputs[0].shape
