@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
 from fewstep_quantization.affine import Range
@@ -40,8 +41,9 @@ class StaticGraph:
     @property
     def layers(self) -> list[str]:
         """Names of the layers that may become integers."""
-        found = [*find_linears(self.graph), *find_convolutions(self.graph)]
-        return [layer.name for layer in found if layer.name not in self.reasons]
+        names = [layer.name for layer in find_linears(self.graph)]
+        names += [layer.name for layer in find_convolutions(self.graph)]
+        return [name for name in names if name not in self.reasons]
 
     @property
     def tensors(self) -> list[str]:
@@ -64,9 +66,12 @@ class StaticGraph:
 
 
 def one_row_weights(model: onnx.ModelProto, reasons: Mapping[str, str]) -> onnx.ModelProto:
-    """The layers of one row with their weights in 8 bits, multiplied in float: they are a fifth of a small network's file."""
+    """The layers of one row with their weights in 8 bits and a scale of its own for every block of the row.
+
+    They are a fifth of a small network's file. With the activations in float the kernel took 23 ms of a DiT's 80, with 8 bits 1.
+    """
     others = {layer.name for layer in find_linears(model) if reasons.get(layer.name) != ONE_ROW}
-    return to_weight_only(model, 8, others, level=1)
+    return to_weight_only(model, 8, others)
 
 
 def ranges_of(histograms: Mapping[str, Histogram], observer: Observer) -> Mapping[str, Range]:
@@ -105,5 +110,5 @@ def _count(static: StaticGraph, calls: Trajectory) -> Mapping[str, Histogram]:
     for feeds in calls:
         outputs = run(feeds)
         for name, histogram in histograms.items():
-            histogram.add(feeds[name] if name in feeds else outputs[name])
+            histogram.add(np.asarray(feeds[name] if name in feeds else outputs[name], dtype=np.float32))
     return histograms

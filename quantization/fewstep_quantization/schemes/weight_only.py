@@ -17,16 +17,13 @@ from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import FloatArray, Linear
 
 Bits = Literal[4, 8]
-Level = Literal[1, 4]
-"""In what the kernel multiplies: 1 is float32, 4 is 8 bits."""
+_LEVEL = 4
 BLOCK: Mapping[Bits, int] = {4: 32, 8: 64}
 
 
-def to_weight_only(
-    model: onnx.ModelProto, bits: Bits, exclude: Collection[str] = (), level: Level = 4
-) -> onnx.ModelProto:
+def to_weight_only(model: onnx.ModelProto, bits: Bits, exclude: Collection[str] = ()) -> onnx.ModelProto:
     """The graph with the weights of its linear layers in blocks of so many bits; those named in `exclude` stay float."""
-    return replace_linears(model, exclude, partial(_write, bits=bits, level=level))
+    return replace_linears(model, exclude, partial(_write, bits=bits))
 
 
 def quantise_blocks(weights: FloatArray, bits: Bits) -> tuple[npt.NDArray[np.uint8], FloatArray]:
@@ -44,7 +41,7 @@ def quantise_blocks(weights: FloatArray, bits: Bits) -> tuple[npt.NDArray[np.uin
     return np.ascontiguousarray(packed), scales[..., 0]
 
 
-def _write(graph: Rewriter, linear: Linear, bits: Bits, level: Level) -> None:
+def _write(graph: Rewriter, linear: Linear, bits: Bits) -> None:
     packed, scales = quantise_blocks(linear.weights, bits)
     weights = graph.constant(packed, f"{linear.output}_q{bits}")
     factors = graph.constant(scales, f"{linear.output}_scales")
@@ -61,5 +58,5 @@ def _write(graph: Rewriter, linear: Linear, bits: Bits, level: Level) -> None:
         N=n,
         bits=bits,
         block_size=BLOCK[bits],
-        accuracy_level=level,
+        accuracy_level=_LEVEL,
     )
