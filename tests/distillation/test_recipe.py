@@ -27,7 +27,7 @@ def test_recipes_of_the_backbones_differ_in_the_network_alone() -> None:
     for recipe in recipes:
         assert isinstance(recipe, FlowMatchingRecipe)
         assert 10e6 <= sum(p.numel() for p in recipe.model.build().parameters()) <= 12.5e6
-        run = dataclasses.replace(recipe.run, output="")
+        run = dataclasses.replace(recipe.run, output="", compile=False)  # speed, not what is learnt
         common.append(dataclasses.replace(recipe, run=run, model=SanaConfig(), name=""))
     assert all(recipe == common[0] for recipe in common)
 
