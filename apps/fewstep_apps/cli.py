@@ -23,6 +23,10 @@ def package(
         list[str] | None, typer.Option(help="Build to put in, may be repeated; the smallest if not given.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Name of the app; the bundle's if not given.")] = None,
+    sbom: Annotated[
+        Path | None,
+        typer.Option("--sbom", metavar="FILE", help="Write a bill of materials (CycloneDX 1.6, JSON)."),
+    ] = None,
 ) -> None:
     """Put BUNDLE into a demo app: a website, an APK and a Gradle project, an Xcode project, or a kit for a Jetson."""
     from rich.console import Console
@@ -34,4 +38,9 @@ def package(
     console = Console(stderr=True)
     with console.status("packaging"):
         told = packager(config.app)(config)
+    if sbom is not None:
+        from fewstep import atomic
+        from fewstep_apps.sbom import bill_of_package
+
+        atomic.write_bytes(sbom, bill_of_package(config).encode())
     console.print(told, highlight=False, markup=False, soft_wrap=True)

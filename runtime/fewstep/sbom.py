@@ -12,6 +12,7 @@ from fewstep.errors import FewstepError
 from fewstep.manifest import FileRecord, Manifest
 
 if TYPE_CHECKING:
+    from cyclonedx.model import Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component
 
@@ -77,7 +78,7 @@ def file_of(name: str, record: FileRecord, model: bool = False) -> "Component":
 
 def licensed(what: str, licence: str, credit: str) -> "Component":
     """Something that a licence covers, and whom to credit."""
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model.component import Component, ComponentType
 
     return Component(
@@ -89,8 +90,26 @@ def licensed(what: str, licence: str, credit: str) -> "Component":
     )
 
 
+def package_of(registry: str, name: str, version: str, licence: str) -> "Component":
+    """A package of a registry, like npm's."""
+    from cyclonedx.contrib.license.factories import LicenseFactory
+    from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
+
+    namespace, _, short = name.rpartition("/")
+    url = PackageURL(type=registry, namespace=namespace or None, name=short, version=version)
+    return Component(
+        type=ComponentType.LIBRARY,
+        name=name,
+        version=version,
+        bom_ref=str(url),
+        purl=url,
+        licenses=[LicenseFactory().make_from_string(licence)] if licence else [],
+    )
+
+
 def to_text(bom: "Bom") -> str:
-    """The bill as JSON, checked against the schema of CycloneDX where its validator is installed."""
+    """The bill as JSON, without a time: the same contents give the same text."""
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
@@ -98,11 +117,11 @@ def to_text(bom: "Bom") -> str:
     value: Mapping[str, object] = json.loads(text)
     metadata = value["metadata"]
     assert isinstance(metadata, dict)
-    metadata.pop("timestamp", None)  # the same contents give the same bill
+    metadata.pop("timestamp", None)
     return json.dumps(value, indent=1, ensure_ascii=False)
 
 
-def _property(name: str, value: str) -> object:
+def _property(name: str, value: str) -> "Property":
     from cyclonedx.model import Property
 
     return Property(name=name, value=value)
