@@ -1,12 +1,14 @@
 """A plain server of static files, which counts what it is asked for and can be told to misbehave."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -19,6 +21,8 @@ class Server:
     broken: Counter[str] = field(default_factory=Counter)
     replaced: dict[str, str] = field(default_factory=dict)
     """Paths whose content is that of another path."""
+    rate: int | None = None
+    """Bytes a second of a slow network."""
     _server: ThreadingHTTPServer | None = None
 
     def kill(self) -> None:
@@ -55,6 +59,12 @@ def serve(folder: Path) -> Iterator[Server]:
                 state.corrupted[path] -= 1
                 content[len(content) // 2] ^= 1
             self.wfile.write(content)
+
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            while piece := source.read(1 << 16):
+                outputfile.write(piece)
+                if state.rate:
+                    time.sleep(len(piece) / state.rate)
 
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""

@@ -92,6 +92,26 @@ def test_a_broken_network_is_tried_again_for_what_is_missing(
     assert all(server.asked[other] == 1 for other in parts(package, "text_encoder"))
 
 
+def test_a_slow_network_that_ends_is_resumed_at_the_next_visit(
+    browser: Browser, server: Server, package: Path
+) -> None:
+    (broken,), (kept,) = parts(package, "denoiser"), parts(package, "text_encoder")
+    context = browser.new_context()
+    page = context.new_page()
+    server.rate = 2_000_000
+    server.broken[broken] = 1_000
+    open_app(page, server.url)
+    expect(page.locator("#status")).to_contain_text("Loading the model", timeout=TIMEOUT)
+    while not (server.asked[broken] and server.asked[kept]):
+        page.wait_for_timeout(50)
+    page.close()
+    server.rate, server.broken[broken] = None, 0
+    app = open_app(context.new_page(), server.url).ready()
+    assert app.draw(PROMPT, SEED).shape == (32, 32, 4)
+    assert server.asked[kept] == 1, "what had arrived was loaded again"
+    context.close()
+
+
 def test_a_drawing_can_be_stopped_and_a_too_long_prompt_is_told(app: App) -> None:
     app.page.fill("#prompt", "red " * 20)
     app.page.click("#go")
@@ -114,3 +134,18 @@ def test_it_fits_a_small_phone_and_every_control_has_a_name(
         e.checkVisibility() && !e.labels?.length && !e.ariaLabel && !e.textContent.trim() && !e.querySelector("img[alt]"))"""
     assert page.evaluate(f"{nameless}.map(e => e.outerHTML)") == []
     page.close()
+
+
+@pytest.mark.slow  # SwiftShader takes half a minute for the probe
+def test_webgpu_is_tried_at_the_first_visit_alone(browser: Browser, server: Server) -> None:
+    context = browser.new_context()
+    told = []
+    for _ in range(2):
+        page = open_app(context.new_page(), server.url, "threads=1").page
+        expect(page.locator("#go")).to_be_enabled(timeout=8 * TIMEOUT)
+        told.append(page.locator("#engine").get_attribute("title"))
+        page.close()
+    first, second = told
+    assert first and "fp32 on WebAssembly" in first and "fp32 on WebGPU" in first
+    assert second == f"{first} (at an earlier visit)"
+    context.close()
