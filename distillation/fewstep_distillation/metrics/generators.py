@@ -58,7 +58,7 @@ class BundleGenerator:
 
     def generate(self, prompts: Sequence[str], seed: int) -> Pictures:
         seeds = range(seed, seed + len(prompts))
-        return _pictures(self._pipeline.generate_array(prompts, seeds, self._table, self._guidance))
+        return to_pictures(self._pipeline.generate_array(prompts, seeds, self._table, self._guidance))
 
 
 class TorchGenerator:
@@ -134,7 +134,7 @@ class TorchGenerator:
         z = self.config.latent.restore(torch.from_numpy(latents).to(self.device))
         with self._precision():
             images = self._decoder.decode(z)
-        return _pictures(images.float().cpu().numpy())
+        return to_pictures(images.float().cpu().numpy())
 
     def _denoise(self, latents: Array, timestep: Array, conditions: Conditions) -> Array:
         arrays = (latents, timestep, conditions["text_states"], conditions["text_mask"])
@@ -164,6 +164,6 @@ def checkpoint_table(checkpoint: Checkpoint, sampler: str | None, steps: int | N
     return compile_table(sampler or own.sampler, own.steps if steps is None else steps, own.shift)
 
 
-def _pictures(images: Array) -> Pictures:
+def to_pictures(images: Array) -> Pictures:
     """Premultiplied (N, 4, H, W) float32 in [0, 1] -> (N, H, W, 4) uint8, rounded exactly as `fewstep generate` does."""
     return np.stack([np.asarray(to_pil(image)) for image in images])
