@@ -3,7 +3,7 @@
 PYTHON := $(or $(shell command -v python3.11),$(shell command -v python3))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-BUNDLE := out/emoji-128.fewstep
+BUNDLE := out/emoji-128-4step.fewstep
 SITE := apps/fewstep_apps/web/site
 KOTLIN := tests/apps/android/node_modules/.package-lock.json
 # OpenMP threads that spin while they wait slow torch down tenfold on a shared machine.
@@ -17,9 +17,9 @@ STYLES := 3d flat
 help:
 	@sed -n 's/^## //p' Makefile
 
-## make demo        export the zoo model, draw a contact sheet, measure: out/emoji-128.fewstep, out/sheet.png, out/bench.html
+## make demo        export the 4-step zoo model, draw a contact sheet, measure: out/emoji-128-4step.fewstep, out/sheet.png, out/bench.html
 demo: $(INSTALLED)
-	$(BIN)/fewstep export emoji-128 --target ort --steps 20 -o $(BUNDLE)
+	$(BIN)/fewstep export emoji-128-4step --target ort -o $(BUNDLE)
 	set --; \
 	for thing in $(THINGS); do for style in $(STYLES); do set -- "$$@" "$$thing, $$style style"; done; done; \
 	$(BIN)/fewstep generate $(BUNDLE) "$$@" --sheet --columns 8 --output out/sheet.png
