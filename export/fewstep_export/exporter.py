@@ -97,6 +97,10 @@ def _export(
         if config.loop:
             progress.begin("building other forms of the loop")
         manifest = add_loop_forms(generator, replace(manifest, variants=variants), config.loop, task, root)
+        if config.loop and "tensorrt" in config.targets:
+            from fewstep_export.targets.tensorrt_loops import add_engines  # TensorRT is an extra
+
+            manifest = add_engines(manifest, config.engines, root)
         write_manifest(root, manifest)
     return config.output
 
