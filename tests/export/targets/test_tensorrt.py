@@ -166,6 +166,7 @@ def test_without_the_library_the_message_says_how_to_get_it(tmp_path: Path) -> N
     assert "JetPack" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_fused_step_of_a_bundle_becomes_an_engine_with_its_loop(tiny: Generator, tmp_path: Path) -> None:
     config = ExportConfig(
         "tiny",
