@@ -60,6 +60,17 @@ def quantize(
     max_size: Annotated[
         float | None, typer.Option(help="Size over that of VARIANT that it may have.", show_default=False)
     ] = None,
+    judge: Annotated[
+        int, typer.Option(help="Pictures drawn for Frechet distance and text-image score; 0 is off.")
+    ] = 0,
+    max_frechet: Annotated[
+        float | None,
+        typer.Option(help="By what part the Frechet distance may be larger.", show_default=False),
+    ] = None,
+    max_text_loss: Annotated[
+        float | None,
+        typer.Option(help="By what part the text-image score may be smaller.", show_default=False),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write a build that misses the limits, and mark it.")
     ] = False,
@@ -87,10 +98,11 @@ def quantize(
         migration,
         tuple(exclude or ()),
         Budget(max_error, max_time),
-        Limits(min_speedup, min_psnr, max_size),
+        Limits(min_speedup, min_psnr, max_size, max_frechet, max_text_loss),
         force,
         threads,
         rounds,
+        judge,
     )
     _run(config, explain, as_json)
 

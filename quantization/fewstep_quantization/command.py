@@ -11,6 +11,7 @@ from fewstep_quantization.build import build
 from fewstep_quantization.building import Build, Inputs, OnProgress
 from fewstep_quantization.config import QuantizeConfig
 from fewstep_quantization.gate import Check, GateError, check
+from fewstep_quantization.judges import installed_judge
 from fewstep_quantization.measure import Comparison, compare
 from fewstep_quantization.variant_writer import commit, draft
 
@@ -30,14 +31,17 @@ def quantize(
     """
     bundle = Bundle.open(config.bundle)
     table = bundle.step_table(config.steps, config.sampler)
+    judge = installed_judge() if config.judged else None
     inputs = Inputs.load(config, table)
     built = build(config, inputs, on_progress)
     new = replace(inputs.variant, name=config.output, precision=config.scheme, verification={}, gates={})
     with draft(bundle, new, built.graphs) as drafted:
         on_progress("measuring", 0, 1)
         prompts = held_out(bundle.manifest.prompts, inputs.calibration.prompts, PICTURES)
-        comparison = Comparison(config.output, config.variant, prompts, table, config.rounds, config.threads)
-        measured = compare(drafted.bundle, comparison, config.scheme).gate
+        comparison = Comparison(
+            config.output, config.variant, prompts, table, config.rounds, config.threads, config.judged
+        )
+        measured = compare(drafted.bundle, comparison, config.scheme, judge).gate
         checks = check(measured, config.limits)
         passed = all(entry.passed for entry in checks)
         if not passed and not config.force:

@@ -1,6 +1,6 @@
 """What a quantisation is asked for."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,14 +20,18 @@ class Limits:
         speedup: time of the reference over time of the build, whole pictures.
         psnr: dB of the worst picture against the reference on the same noise.
         size: bytes of the graphs over those of the reference.
+        frechet: by what part the Frechet distance may be larger, where it is judged.
+        text_image: by what part the text-image score may be smaller, where it is judged.
     """
 
     speedup: float | None = 1.0
     psnr: float | None = None
     size: float | None = None
+    frechet: float | None = None
+    text_image: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("speedup", self.speedup), ("psnr", self.psnr), ("size", self.size)):
+        for name, value in asdict(self).items():
             if value is not None and not (isfinite(value) and value > 0):
                 raise FewstepError(f"expected a limit above 0, found {value}, for {name}; choose another")
 
@@ -52,6 +56,7 @@ class QuantizeConfig:
         force: writes a build that does not reach them, and marks it.
         threads: threads inside one operator while measuring.
         rounds: timed rounds.
+        judged: pictures drawn for Frechet distance and text-image score; 0 asks no judge.
     """
 
     bundle: Path
@@ -70,6 +75,7 @@ class QuantizeConfig:
     force: bool = False
     threads: int | None = None
     rounds: int = 7
+    judged: int = 0
 
     def __post_init__(self) -> None:
         _one_of("scheme", self.scheme, get_args(Scheme))
@@ -77,6 +83,12 @@ class QuantizeConfig:
         for what, found in (("picture", self.pictures), ("round", self.rounds), ("step", self.steps or 1)):
             if found < 1:
                 raise FewstepError(f"expected at least 1 {what}, found {found}; choose a larger number")
+        if self.judged < 0 or self.judged == 1:
+            raise FewstepError(f"expected 0 pictures to judge or at least 2, found {self.judged}; choose 200")
+        if not self.judged and (self.limits.frechet or self.limits.text_image):
+            raise FewstepError(
+                "expected pictures to judge for a limit of Frechet distance or text-image score, found none; give --judge 200"
+            )
         if not 0 <= self.migration <= 1:
             raise FewstepError(
                 f"expected a migration strength of 0 to 1, found {self.migration}; a usual one is 0.5"

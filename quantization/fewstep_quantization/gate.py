@@ -43,7 +43,24 @@ def check(gate: Gate, limits: Limits) -> list[Check]:
     size = f"<= {limits.size:g}" if limits.size is not None else ""
     checks.append(Check("size", f"{gate.size:.3f}", size, limits.size is None or gate.size <= limits.size))
     checks.append(Check("latent error", f"{gate.latent_error:.4f}", "", passed=True))
-    return checks
+    if gate.psnr_interval is not None:
+        low, high = gate.psnr_interval
+        found = f"{gate.psnr_mean:.1f} dB ({low:.1f} to {high:.1f})"
+        checks.append(Check("mean PSNR", found, "", passed=True))
+    return checks + _judged(gate, limits)
+
+
+def _judged(gate: Gate, limits: Limits) -> list[Check]:
+    """Frechet distance and text-image score, whose limits bound how much worse each may be."""
+    rows = []
+    for what, limit, worse in (("frechet", limits.frechet, 1), ("text_image", limits.text_image, -1)):
+        if (judgement := gate.judged.get(what)) is None:
+            continue
+        low, high = judgement.interval
+        found = f"{judgement.build:.4g} after {judgement.reference:.4g}: {judgement.change:+.1%} ({low:+.1%} to {high:+.1%})"
+        asked = "" if limit is None else f"{'<=' if worse > 0 else '>='} {worse * limit:+.1%}"
+        rows.append(Check(what, found, asked, limit is None or worse * judgement.change <= limit))
+    return rows
 
 
 def table(checks: list[Check], title: str) -> Table:

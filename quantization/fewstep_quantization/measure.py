@@ -1,6 +1,6 @@
 """What a build costs and what it is like: whole pictures by two variants in turn, on the same noise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -9,19 +9,23 @@ import numpy as np
 
 from fewstep.bench.device import physical_cores, this_device
 from fewstep.bundle import Bundle
-from fewstep.gate import Gate
+from fewstep.gate import Gate, Judgement
 from fewstep.manifest import Manifest
 from fewstep.pipeline import Pipeline
 from fewstep.step_table import StepTable
+from fewstep_quantization.judges import Judge
 from fewstep_quantization.pictures import Pictures, psnr, relative_error
 
-SEED = 0
+SEED, JUDGED_SEED = 0, 10_000
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Which variants to compare: `build` with `reference`, a picture of every prompt, so many timed rounds."""
+    """Which variants to compare: `build` with `reference`, a picture of every prompt, so many timed rounds.
+
+    `judged` pictures more are drawn for the judge of whole sets, with other seeds.
+    """
 
     build: str
     reference: str
@@ -29,6 +33,11 @@ class Comparison:
     table: StepTable
     rounds: int
     threads: int | None = None
+    judged: int = 0
+
+    def repeated(self, count: int) -> list[str]:
+        """So many prompts, in turn."""
+        return [self.prompts[k % len(self.prompts)] for k in range(count)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Measured:
     build: Pictures
 
 
-def compare(bundle: Bundle, comparison: Comparison, scheme: str) -> Measured:
+def compare(bundle: Bundle, comparison: Comparison, scheme: str, judge: Judge | None = None) -> Measured:
     """Draws and times.
 
     Raises:
@@ -63,6 +72,9 @@ def compare(bundle: Bundle, comparison: Comparison, scheme: str) -> Measured:
         threads,
         this_device().processor,
         passed=True,
+        psnr_interval=_mean_interval(decibels),
+        judged=_judged(reference, build, comparison, judge) if judge and comparison.judged else {},
+        judged_pictures=comparison.judged if judge else 0,
     )
     return Measured(gate, drawn[0][0], drawn[1][0])
 
@@ -80,6 +92,23 @@ def _draw(pipeline: Pipeline, comparison: Comparison) -> tuple[Pictures, Picture
         pictures.append(pipeline.generate_array([prompt], [SEED + k], comparison.table, on_step=keep))
         latents.append(last)
     return np.concatenate(pictures), np.concatenate(latents)
+
+
+def _judged(
+    reference: Pipeline, build: Pipeline, comparison: Comparison, judge: Judge
+) -> Mapping[str, Judgement]:
+    """What the judge says of `judged` pictures by each, and by the reference from other noise."""
+    prompts = comparison.repeated(comparison.judged)
+
+    def drawn(pipeline: Pipeline, first_seed: int) -> Pictures:
+        pictures = [
+            pipeline.generate_array([prompt], [first_seed + k], comparison.table)
+            for k, prompt in enumerate(prompts)
+        ]
+        return np.concatenate(pictures)
+
+    first, second = JUDGED_SEED, JUDGED_SEED + comparison.judged
+    return judge(prompts, drawn(reference, first), drawn(reference, second), drawn(build, first))
 
 
 def _rounds(pipelines: Sequence[Pipeline], comparison: Comparison) -> list[list[float]]:
@@ -101,6 +130,13 @@ def _interval(reference: Sequence[float], build: Sequence[float]) -> tuple[float
     ratios = np.median(np.array(reference)[chosen], axis=1) / np.median(np.array(build)[chosen], axis=1)
     low, high = np.quantile(ratios, (0.025, 0.975))
     return round(float(low), 3), round(float(high), 3)
+
+
+def _mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The middle 95 % of the mean when pictures are drawn again with replacement."""
+    chosen = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
+    low, high = np.quantile(np.array(values)[chosen].mean(axis=1), (0.025, 0.975))
+    return round(float(low), 2), round(float(high), 2)
 
 
 def _bytes(manifest: Manifest, variant: str) -> int:

@@ -1,8 +1,26 @@
 """What a build of lower precision was measured to be worth before it went into its bundle."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fewstep.errors import BundleError
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A figure of quality over whole sets of pictures.
+
+    Args:
+        reference: of the reference's pictures.
+        build: of the build's.
+        change: (build - reference) / |reference|.
+        interval: 95 % bootstrap interval of the change.
+    """
+
+    reference: float
+    build: float
+    change: float
+    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -21,6 +39,9 @@ class Gate:
         threads: inside one operator.
         device: processor.
         passed: whether it reached the limits it was asked for; if not, it was forced.
+        psnr_interval: 95 % bootstrap interval of `psnr_mean`.
+        judged: figures by name, like "frechet" and "text_image", where a judge was installed and asked.
+        judged_pictures: of how many pictures they are.
     """
 
     scheme: str
@@ -34,6 +55,9 @@ class Gate:
     threads: int
     device: str
     passed: bool
+    psnr_interval: tuple[float, float] | None = None
+    judged: Mapping[str, Judgement] = field(default_factory=dict)
+    judged_pictures: int = 0
 
     def __post_init__(self) -> None:
         if self.speedup <= 0 or self.size <= 0 or self.pictures < 1:

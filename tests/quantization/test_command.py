@@ -1,14 +1,27 @@
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
+import fewstep
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
+from fewstep.gate import Judgement
 from fewstep.pipeline import Pipeline
+from fewstep_quantization.build import build
+from fewstep_quantization.building import Inputs
 from fewstep_quantization.command import quantize
 from fewstep_quantization.config import Limits, QuantizeConfig
 from fewstep_quantization.gate import GateError
+from fewstep_quantization.graph import load
+from fewstep_quantization.linears import find_linears
+from fewstep_quantization.prepare import prepare
 from fewstep_quantization.search import Budget
 
 ANY = Limits(speedup=1e-6)
@@ -51,3 +64,60 @@ def test_bad_input_is_named(own_bundle: Path, tmp_path: Path) -> None:
         QuantizeConfig(own_bundle, "int3")  # type: ignore[arg-type]
     with pytest.raises(FewstepError, match="FP32 ONNX graphs"):
         quantize(QuantizeConfig(own_bundle, "int8", variant="fp16"))
+
+
+def test_whole_sets_of_pictures_are_judged(own_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge's networks are fetched from a registry, so a smaller one stands in: brightness."""
+    asked: list[tuple[int, ...]] = []
+
+    def brightness(
+        prompts: Sequence[str], reference: np.ndarray, other: np.ndarray, build: np.ndarray
+    ) -> Mapping[str, Judgement]:
+        asked.append((len(prompts), len(reference), len(other), len(build)))
+        assert np.abs(reference - other).mean() > np.abs(reference - build).mean() > 0
+        return {"frechet": Judgement(10.0, 11.0, 0.1, (0.05, 0.15))}
+
+    monkeypatch.setattr("fewstep_quantization.command.installed_judge", lambda: brightness)
+    limits = Limits(speedup=1e-6, frechet=0.02)
+    config = QuantizeConfig(own_bundle, "int8-dynamic", rounds=1, limits=limits, judged=3)
+    with pytest.raises(GateError, match=r"frechet 11 after 10: \+10.0% .*limit <= \+2.0%"):
+        quantize(config)
+    quantize(replace(config, limits=Limits(speedup=1e-6, frechet=0.2)))
+    gate = Bundle.open(own_bundle).manifest.variant("int8-dynamic").gates["fp32"]
+    assert gate.judged["frechet"].interval == (0.05, 0.15) and gate.judged_pictures == 3
+    low, high = gate.psnr_interval or (0, 0)
+    assert low <= gate.psnr_mean <= high
+    assert asked == [(3, 3, 3, 3)] * 2
+    schema = json.loads(
+        (Path(fewstep.__file__).parent / "schema" / "manifest.schema.json").read_text(encoding="utf-8")
+    )
+    record = json.loads((own_bundle / "manifest.json").read_text(encoding="utf-8"))["variants"][-1]
+    jsonschema.validate(record["gates"]["fp32"], {"$ref": "#/$defs/gate", "$defs": schema["$defs"]})
+
+
+def test_a_slow_build_is_refused(own_bundle: Path) -> None:
+    """As slow as FP32, for nothing in it is in integers: no gain may be claimed of it."""
+    graph = prepare(load(Bundle.open(own_bundle).file("ort/fp32/denoiser.onnx")))
+    every = tuple(linear.name for linear in find_linears(graph))
+    config = QuantizeConfig(
+        own_bundle, "int8-dynamic", rounds=3, exclude=every, limits=Limits(speedup=1.5), threads=1
+    )
+    with pytest.raises(GateError, match=r"speed-up .* \(limit >= 1.5x\)"):
+        quantize(config)
+    assert "int8-dynamic" not in [v.name for v in Bundle.open(own_bundle).manifest.variants]
+
+
+def test_calibration_that_meets_nan_names_the_tensor(own_bundle: Path) -> None:
+    """A weight that is NaN makes every activation behind it NaN."""
+    bundle = Bundle.open(own_bundle)
+    table = bundle.step_table(None, None)
+    config = QuantizeConfig(own_bundle, "int8", pictures=1)
+    inputs = Inputs.load(config, table)
+    broken = onnx.ModelProto()
+    broken.CopyFrom(inputs.graphs["denoiser"])
+    weight = next(t for t in broken.graph.initializer if "ffn.conv_inverted.weight" in t.name)
+    values = numpy_helper.to_array(weight).copy()
+    values[0] = np.nan
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    with pytest.raises(FewstepError, match="NaN or infinity, in tensor 'denoiser"):
+        build(config, replace(inputs, graphs={**inputs.graphs, "denoiser": broken}), lambda *_: None)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from referencing import Registry, Resource
 
 from fewstep.errors import BundleError
+from fewstep.gate import Gate, Judgement
 from fewstep.manifest import (
     Component,
     Guidance,
@@ -61,6 +62,8 @@ def test_what_the_runtime_writes_obeys_the_published_schema(value: Any) -> None:
         (Manifest, SCHEMAS["manifest.schema.json"]),
         (Variant, SCHEMAS["manifest.schema.json"]["$defs"]["variant"]),
         (Component, SCHEMAS["manifest.schema.json"]["$defs"]["component"]),
+        (Gate, SCHEMAS["manifest.schema.json"]["$defs"]["gate"]),
+        (Judgement, SCHEMAS["manifest.schema.json"]["$defs"]["judgement"]),
         (Sampling, SCHEMAS["manifest.schema.json"]["properties"]["sampling"]),
         (Guidance, SCHEMAS["manifest.schema.json"]["properties"]["guidance"]),
         (TokenizerFile, SCHEMAS["manifest.schema.json"]["properties"]["tokenizers"]["items"]),

@@ -13,7 +13,6 @@ import onnx
 
 from fewstep_quantization.graph import CONTRIB, Array, Rewriter, attributes, is_scalar, without_dead_nodes
 
-
 FEWEST_KEYS = 128
 """From so many on it is used, by measurement (1 thread, all layers of a network together).
 
