@@ -9,7 +9,9 @@ inputs, with another seed. A finding ends as a file in findings/ beside this scr
 """
 
 import argparse
+import base64
 import hashlib
+import json
 import multiprocessing
 import os
 import resource
@@ -35,8 +37,13 @@ FINDINGS = Path(__file__).parent / "findings"
 
 def inputs_of(name: str) -> list[bytes]:
     """The seeds of a target and what its corpus holds."""
-    kept = sorted(path for path in (CORPUS / name).glob("*") if path.is_file())
-    return [*seeds_of(name), *(path.read_bytes() for path in kept)]
+    return [*seeds_of(name), *kept(name)]
+
+
+def kept(name: str) -> list[bytes]:
+    """The corpus of a target: a list of texts in base64."""
+    file = CORPUS / f"{name}.json"
+    return [base64.b64decode(text) for text in json.loads(file.read_text())] if file.is_file() else []
 
 
 def fuzz(name: str, seed: int, seconds: float, tries: int, report: Any) -> None:
@@ -52,8 +59,9 @@ def fuzz(name: str, seed: int, seconds: float, tries: int, report: Any) -> None:
         while time.monotonic() < end and done < tries:
             random = Random(f"{name} {seed} {done}")
             data = corpus[done] if done < len(corpus) else mutated(random.choice(corpus), random)
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
+            if not folder.is_dir() or next(folder.iterdir(), None):
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
             signal.alarm(SECONDS)
             fence.up = True
             accepted += not refused(partial(target, data, folder))
@@ -128,15 +136,12 @@ def guided(name: str, seconds: int, report: dict[str, Any]) -> None:
 
 def _keep_small(found: Path, name: str) -> None:
     """The smallest of the new inputs, at most 40 of a target and 2 kB each: enough to begin from, little enough to commit."""
-    folder = CORPUS / name
-    folder.mkdir(parents=True, exist_ok=True)
-    new = sorted(
-        (p for p in found.iterdir() if not p.name.startswith("seed-")),
-        key=lambda p: (p.stat().st_size, p.name),
-    )
-    for path in new[: max(0, 40 - len(list(folder.iterdir())))]:
-        if path.stat().st_size <= 2000:
-            shutil.copyfile(path, folder / hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+    new = {path.read_bytes() for path in found.iterdir() if not path.name.startswith("seed-")}
+    old = kept(name)
+    small = sorted((data for data in new - set(old) if len(data) <= 2000), key=lambda data: (len(data), data))
+    texts = [base64.b64encode(data).decode() for data in [*old, *small[: max(0, 40 - len(old))]]]
+    CORPUS.mkdir(exist_ok=True)
+    (CORPUS / f"{name}.json").write_text(json.dumps(texts, indent=0) + "\n")
 
 
 def main() -> None:

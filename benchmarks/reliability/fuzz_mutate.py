@@ -52,7 +52,7 @@ def _change_bytes(data: bytearray, random: Random) -> None:
 def _changed_json(value: Any, random: Random) -> Any:
     """One to four places changed, removed, doubled or wrapped."""
     for _ in range(1 << random.randrange(3)):
-        places = list(_places(value))
+        places = _places(value)
         if not places:
             return deepcopy(random.choice(_VALUES))
         holder, key = random.choice(places)
@@ -82,10 +82,16 @@ def _keys(holder: Any) -> Any:
     return holder if isinstance(holder, dict) else range(len(holder))
 
 
-def _places(value: Any, depth: int = 0) -> Any:
-    """(holder, key) of every value inside, to a depth that Python's stack bears."""
-    if depth > 60 or not isinstance(value, dict | list):
-        return
-    for key in list(_keys(value)):
-        yield value, key
-        yield from _places(value[key], depth + 1)
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """(holder, key) of every value inside, to a depth of 60."""
+    places: list[tuple[Any, Any]] = []
+    level = [value]
+    for _ in range(60):
+        holders = [item for item in level if isinstance(item, dict | list)]
+        if not holders:
+            break
+        level = []
+        for holder in holders:
+            places += [(holder, key) for key in _keys(holder)]
+            level += holder.values() if isinstance(holder, dict) else holder
+    return places

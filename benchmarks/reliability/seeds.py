@@ -9,6 +9,8 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
+from fewstep.samplers import compile_table
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -49,12 +51,15 @@ def seeds_of(name: str) -> list[bytes]:
     files = tiny_bundle()
     manifest = json.loads(files["manifest.json"])
     draft = json.loads((ROOT / "tests/data/manifest_draft.json").read_text())["manifest"]
+    small = compile_table("flow-dpm++2m", 2, 3.0)  # few rows: there is more to change than numbers in tables
+    manifest |= {"step_tables": {small.name: small.to_dict()}, "default_step_table": small.name}
     if name in ("manifest", "bundle"):
         scheduler = {**manifest, "sampling": {"prediction": "epsilon", "sampler": "DDIMScheduler", "steps": 4,
                      "scheduler": {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000}}}  # fmt: skip
         return [json.dumps(value).encode() for value in (manifest, draft, scheduler)]
     if name == "step_table":
-        return [json.dumps(table).encode() for table in manifest["step_tables"].values()]
+        samplers = ("flow-dpm++2m", "flow-dpm++3s", "flow-sde-dpm++2m")
+        return [json.dumps(compile_table(sampler, 3, 3.0).to_dict()).encode() for sampler in samplers]
     if name == "tokenizer":
         return [files["tokenizer.json"]]
     if name == "archive":
