@@ -1,17 +1,19 @@
 """Errors, sizes and pictures of the Core ML packages of a bundle, from what its manifest states: results/coreml.json and docs/coreml.md.
 
-    python benchmarks/coreml.py out/coreml.fewstep
+    python benchmarks/coreml.py out/coreml.fewstep [out/more.fewstep ...]
 
-The result holds the command that made the bundle. The Frechet distances in the page are those of coreml_frechet.py, where it has run.
+The result holds the commands that made the bundles, of which each may have a part of the precisions. The Frechet distances in the page are those of coreml_frechet.py, where it has run.
 """
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from fewstep.bundle import Bundle
 from fewstep.manifest import Manifest, Variant
+from fewstep_export.config import Precision
 
 RESULTS = Path(__file__).parent / "results"
 RESULT, FRECHET = RESULTS / "coreml.json", RESULTS / "coreml_frechet.json"
@@ -22,14 +24,21 @@ BEGIN, END = (
 )
 
 
-def main(path: Path) -> None:
+def main(paths: Sequence[Path]) -> None:
     """Writes the result and the table of the page."""
-    opened = Bundle.open(path)
-    opened.verify()
-    manifest = opened.manifest
-    rows = {v.precision: measured(manifest, v) for v in manifest.variants if v.engine == "coreml"}
-    made = {"command": manifest.provenance.command, "versions": dict(manifest.provenance.versions)}
-    RESULT.write_text(json.dumps({"bundle": manifest.name, **made, "precisions": rows}, indent=1) + "\n")
+    rows: dict[str, Mapping[str, float]] = {}
+    made: list[Mapping[str, object]] = []
+    for path in paths:
+        opened = Bundle.open(path)
+        opened.verify()
+        manifest = opened.manifest
+        rows |= {v.precision: measured(manifest, v) for v in manifest.variants if v.engine == "coreml"}
+        provenance = manifest.provenance
+        made.append({"command": provenance.command, "versions": dict(provenance.versions)})
+    rows = {precision: rows[precision] for precision in get_args(Precision) if precision in rows}
+    RESULT.write_text(
+        json.dumps({"bundle": manifest.name, "made": made, "precisions": rows}, indent=1) + "\n"
+    )
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     frechet = json.loads(FRECHET.read_text())["precisions"] if FRECHET.exists() else {}
     PAGE.write_text(
@@ -61,4 +70,4 @@ def _distance(found: Mapping[str, float] | None) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(name) for name in sys.argv[1:]])

@@ -1,8 +1,7 @@
 """Which layers take eight-bit inputs, and in what range.
 
 A range is the part of the largest value that makes the mean squared error of rounding least: what lies beyond is clipped. Inputs with
-long tails lose more in eight bits than a layer can bear, whatever the range (those behind a gate: 15 dB at the full range); such layers
-keep FP16.
+long tails, such as those behind a gate, lose more in eight bits than a layer can bear, whatever the range; such layers keep FP16.
 """
 
 from collections.abc import Mapping, Sequence
