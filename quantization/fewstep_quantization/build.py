@@ -1,10 +1,14 @@
 """From the FP32 graphs of a variant to those of a scheme."""
 
 from fewstep_quantization.building import Build, Inputs, OnProgress
+from fewstep_quantization.calibration.collect import observe
+from fewstep_quantization.calibration.peak import Peak, float_tensors, overflowing
 from fewstep_quantization.config import QuantizeConfig
 from fewstep_quantization.integers import build_integers
+from fewstep_quantization.pictures import Source
 from fewstep_quantization.prepare import prepare
 from fewstep_quantization.schemes.embedding_int8 import to_int8_embeddings
+from fewstep_quantization.schemes.half import to_half
 from fewstep_quantization.schemes.weight_only import Bits, to_weight_only
 
 
@@ -17,4 +21,23 @@ def build(config: QuantizeConfig, inputs: Inputs, on_progress: OnProgress) -> Bu
             for name, graph in inputs.graphs.items()
         }
         return Build({name: to_int8_embeddings(graph) for name, graph in graphs.items()})
+    if config.scheme == "fp16":
+        return _half(inputs, on_progress)
     return build_integers(config, inputs, on_progress)
+
+
+def _half(inputs: Inputs, on_progress: OnProgress) -> Build:
+    """FP16, with the tensors that reach too far on the sampler's way in FP32."""
+    tensors = {name: float_tensors(graph) for name, graph in inputs.graphs.items()}
+
+    def on_picture(done: int, total: int) -> None:
+        on_progress("looking for overflow", done, total)
+
+    seen = observe(Source(inputs.bundle), inputs.graphs, tensors, inputs.calibration, Peak, on_picture)
+    large = {name: overflowing(peaks) for name, peaks in seen.items()}
+    graphs = {name: to_half(graph, large[name]) for name, graph in inputs.graphs.items()}
+    reasons = {
+        name: {tensor: f"reaches {value:.3g}" for tensor, value in found.items()}
+        for name, found in large.items()
+    }
+    return Build(graphs, reasons)

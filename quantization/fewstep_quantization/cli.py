@@ -21,7 +21,10 @@ def quantize(
         Path, typer.Argument(metavar="BUNDLE", help="Folder NAME.fewstep.", show_default=False)
     ],
     scheme: Annotated[
-        str, typer.Option(help="int8 (calibrated), int8-dynamic, w8 or w4 (weights only).")
+        str,
+        typer.Option(
+            help="int8 (calibrated), int8-dynamic, w8 or w4 (weights only), fp16 (FP32 where it would overflow)."
+        ),
     ] = "int8",
     variant: Annotated[str, typer.Option(help="FP32 variant to begin from.")] = "fp32",
     name: Annotated[

@@ -9,7 +9,7 @@ from fewstep.errors import FewstepError
 from fewstep_quantization.calibration.observers import Observer
 from fewstep_quantization.search import Budget
 
-Scheme = Literal["int8", "int8-dynamic", "w8", "w4"]
+Scheme = Literal["int8", "int8-dynamic", "w8", "w4", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class QuantizeConfig:
 
     Args:
         bundle: its folder.
-        scheme: "int8" (static), "int8-dynamic", "w8" or "w4" (weights only).
+        scheme: "int8" (static), "int8-dynamic", "w8" or "w4" (weights only), "fp16" with FP32 where it would overflow.
         variant: the FP32 variant to begin from.
         name: of the new variant; None takes the scheme's name.
         prompts: file with a calibration prompt a line; None takes the bundle's examples.

@@ -14,6 +14,7 @@ from fewstep_quantization.layers import one_row_layers, small_layers
 from fewstep_quantization.linears import find_linears
 from fewstep_quantization.passes.migrate import migrate
 from fewstep_quantization.prepare import prepare
+from fewstep_quantization.schemes.embedding_int8 import to_int8_embeddings
 from fewstep_quantization.schemes.static_int8 import to_static_int8
 from fewstep_quantization.schemes.static_int8_conv import to_static_int8_conv
 from fewstep_quantization.schemes.weight_only import to_weight_only
@@ -62,7 +63,7 @@ class StaticGraph:
         """The graph in integers, but for the layers of `reasons` and those excluded here."""
         skip = {*self.reasons, *exclude}
         integers = to_static_int8_conv(to_static_int8(self.graph, ranges, skip), ranges, skip)
-        return one_row_weights(integers, self.reasons)
+        return to_int8_embeddings(one_row_weights(integers, self.reasons))
 
 
 def one_row_weights(model: onnx.ModelProto, reasons: Mapping[str, str]) -> onnx.ModelProto:

@@ -121,3 +121,18 @@ def test_calibration_that_meets_nan_names_the_tensor(own_bundle: Path) -> None:
     weight.CopyFrom(numpy_helper.from_array(values, weight.name))
     with pytest.raises(FewstepError, match="NaN or infinity, in tensor 'denoiser"):
         build(config, replace(inputs, graphs={**inputs.graphs, "denoiser": broken}), lambda *_: None)
+
+
+def test_fp16_goes_into_the_bundle_and_says_where_it_would_overflow(
+    own_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = QuantizeConfig(own_bundle, "fp16", pictures=2, rounds=1, limits=ANY)
+    gate, _, built = quantize(config)
+    assert gate.psnr > 40 and gate.size < 0.65
+    assert not any(built.float_layers.values())
+    monkeypatch.setattr("fewstep_quantization.calibration.peak.LARGEST", 1.0)  # as if FP16 ended there
+    _, _, narrow = quantize(replace(config, name="narrow"))
+    reasons = narrow.float_layers["denoiser"]
+    assert reasons and all(why.startswith("reaches ") for why in reasons.values())
+    sizes = {v.name: Bundle.open(own_bundle).manifest.bytes_of(v.network) for v in Bundle.open(own_bundle).manifest.variants}  # fmt: skip
+    assert sizes["fp16"] < sizes["narrow"] < sizes["fp32"]

@@ -6,7 +6,10 @@ others. Every row of the step table weighs the same. Pictures come one after ano
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 from fewstep.errors import FewstepError
@@ -43,6 +46,17 @@ class Calibration:
             )
 
 
+class Observes(Protocol):
+    """What looks at every value of a tensor."""
+
+    def add(self, values: npt.NDArray[np.float32]) -> None:
+        """Looks at the values of one call."""
+        ...
+
+
+T = TypeVar("T", bound=Observes)
+
+
 def collect(
     source: Source,
     graphs: Graphs,
@@ -55,7 +69,23 @@ def collect(
     Raises:
         FewstepError: an activation is NaN or infinite, or a prompt is too long.
     """
-    found = {name: {t: Histogram(f"{name}.{t}") for t in tensors.get(name, ())} for name in graphs}
+    return observe(source, graphs, tensors, calibration, Histogram, on_picture)
+
+
+def observe(
+    source: Source,
+    graphs: Graphs,
+    tensors: Mapping[str, Sequence[str]],
+    calibration: Calibration,
+    make: Callable[[str], T],
+    on_picture: OnPicture = lambda _done, _all: None,
+) -> Mapping[str, Mapping[str, T]]:
+    """Shows these tensors, each to an observer of its own that `make` makes of its name, while the pictures are drawn.
+
+    Raises:
+        FewstepError: an activation is NaN or infinite, or a prompt is too long.
+    """
+    found = {name: {t: make(f"{name}.{t}") for t in tensors.get(name, ())} for name in graphs}
     networks = {name: _counting(graphs[name], found[name]) for name in graphs}
     model = source.text_to_image(networks)
     for k, prompt in enumerate(calibration.prompts):
@@ -64,7 +94,7 @@ def collect(
     return found
 
 
-def _counting(model: onnx.ModelProto, histograms: Mapping[str, Histogram]) -> Network:
+def _counting(model: onnx.ModelProto, histograms: Mapping[str, Observes]) -> Network:
     """The graph as a network that counts its activations at every call."""
     plain = [value.name for value in model.graph.output]
     inner = network(exposing(model, list(histograms)))
