@@ -12,6 +12,8 @@ from fewstep.pipeline import Pipeline
 from fewstep.verification import fixed_feeds
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export
+from fewstep_export.joining.join import join_bundles
+from fewstep_export.package_config import ConvertConfig
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,3 +52,28 @@ def test_a_picture(bundle: Bundle, tmp_path: Path) -> None:
     right = Pipeline(bundle, "fp32").generate_array(["a red heart"], [7])
     found = Pipeline(bundle, "coreml-fp16").generate_array(["a red heart"], [7])
     assert 10 * np.log10(1 / np.square(found - right).mean()) > 30
+
+
+def test_a_compiled_program_is_kept_and_computes_the_same(bundle: Bundle, tmp_path: Path) -> None:
+    component = bundle.manifest.variant("coreml-fp16").components["decoder"]
+    feeds = {"latents": fixed_feeds(Pipeline(bundle, "fp32"))["decoder"][0]["latents"]}
+    engines = [CoreMLEngine(bundle.graph(component), component, "CPU_ONLY", cache=tmp_path) for _ in range(2)]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".mlmodelc"]
+    first, second = (engine.run(feeds)["image"] for engine in engines)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_function_of_a_joined_package(tmp_path: Path) -> None:
+    bundles = {}
+    for name, half_io in (("base", False), ("lean", True)):
+        packages = ConvertConfig("iOS18", half_io=half_io)
+        config = ExportConfig("emoji-128", tmp_path / name, ("coreml",), ("fp16",), packages=packages)
+        bundles[name] = export(config)
+    join_bundles(bundles, "coreml-fp16", tmp_path / "joined")
+    feeds = {"latents": np.random.default_rng(0).standard_normal((1, 8, 16, 16)).astype(np.float32)}
+    images = []
+    for name, path in bundles.items():
+        component = Bundle.open(path).manifest.variant("coreml-fp16").components["decoder"]
+        engine = CoreMLEngine(tmp_path / "joined/decoder.mlpackage", component, "CPU_ONLY", function=name)
+        images.append(engine.run(feeds)["image"])
+    assert np.abs(images[0] - images[1]).max() < BOUNDS["fp16"]
