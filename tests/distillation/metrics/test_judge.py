@@ -1,5 +1,3 @@
-from typing import cast
-
 import numpy as np
 import pytest
 
@@ -21,7 +19,7 @@ def _means(pictures: np.ndarray) -> np.ndarray:
     return np.asarray(pictures.mean(axis=(1, 2)) / 255, dtype=np.float32)
 
 
-JUDGES = cast("Judges", Judges(_means, lambda texts: np.zeros((len(texts), 2)), _Head()))  # type: ignore[arg-type]  # stand-ins of known values
+JUDGES = Judges(_means, lambda texts: np.zeros((len(texts), 2)), _Head())  # type: ignore[arg-type]  # stand-ins of known values
 
 
 def pictures(seed: int, brightness: float = 0.5) -> np.ndarray:

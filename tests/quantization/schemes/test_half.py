@@ -5,6 +5,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tests.quantization.conftest import random_feeds
 
+from fewstep.errors import FewstepError
 from fewstep.network import Feeds
 from fewstep_quantization.calibration.peak import Peak, float_tensors, overflowing
 from fewstep_quantization.pictures import Graphs, relative_error
@@ -15,7 +16,8 @@ from fewstep_quantization.sessions import exposing, network
 def as_a_device(model: onnx.ModelProto, feeds: Feeds) -> np.ndarray:
     """The first output with every FP16 tensor really rounded; ONNX Runtime computes FP16 graphs in FP32 on x86."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(ReferenceEvaluator(model).run(None, dict(feeds))[0])
+        results: list[np.ndarray] = ReferenceEvaluator(model).run(None, dict(feeds))  # type: ignore[assignment]  # a list of outputs
+        return results[0]
 
 
 def planted() -> onnx.ModelProto:
@@ -28,7 +30,7 @@ def planted() -> onnx.ModelProto:
         helper.make_node("Add", ["d", "x"], ["y"]),
     ]
     values = [("thousand", 1e3), ("millionth", 1e-6)]
-    constants = [numpy_helper.from_array(np.float32(v).reshape(()), name) for name, v in values]
+    constants = [numpy_helper.from_array(np.array(v, dtype=np.float32), name) for name, v in values]
     ends = [helper.make_tensor_value_info(name, 1, ["batch", 4]) for name in ("x", "y")]
     graph = helper.make_graph(nodes, "planted", ends[:1], ends[1:], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
@@ -75,7 +77,5 @@ def test_the_timestep_becomes_sines_in_fp32(fp32: Graphs) -> None:
 
 
 def test_what_is_infinite_in_fp32_already_is_refused() -> None:
-    from fewstep.errors import FewstepError
-
     with pytest.raises(FewstepError, match="NaN or infinity, in tensor 't'"):
         Peak("t").add(np.array([np.inf], dtype=np.float32))
