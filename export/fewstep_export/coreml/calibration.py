@@ -52,8 +52,9 @@ class Weights:
 
 
 def hessians(path: Path, cases: Sequence[Feeds]) -> Hessians:
-    """Of the linear layers and of the convolutions without groups of an FP16 package, over all rows of all cases."""
+    """Of the linear layers and of the convolutions without groups of an FP16 package, over all rows of all cases; see `shrunk`."""
     sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
 
     def observe(operation: Operation, arguments: Mapping[str, Any]) -> None:
         name = operation.arguments.get("weight")
@@ -61,11 +62,22 @@ def hessians(path: Path, cases: Sequence[Feeds]) -> Hessians:
         if isinstance(name, str) and inputs is not None:
             product = inputs.T @ inputs
             sums[name] = sums[name] + product if name in sums else product
+            counts[name] = counts.get(name, 0) + len(inputs)
 
     evaluate = Evaluator(path, "fp16", observe)
     for feeds in cases:
         evaluate(feeds)
-    return sums
+    return {name: shrunk(total, counts[name]) for name, total in sums.items()}
+
+
+def shrunk(total: Tensor, count: int) -> Tensor:
+    """A sum of x x^T (K, K) over `count` rows, drawn towards independent inputs of equal strength by K / (K + count).
+
+    A layer that reads a timestep or a prompt has seen a few dozen rows: directions in which none of them lies are not free for errors.
+    """
+    size = len(total)
+    share = size / (size + count)
+    return (1 - share) * total + share * total.diagonal().mean() * torch.eye(size)
 
 
 def _columns(operator: str, arguments: Mapping[str, Any]) -> Tensor | None:

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+from fewstep_export.coreml.calibration import shrunk
 from fewstep_export.coreml.palettes import PaletteForm, _kmeans, _lloyd, error, fit
 
 torch.manual_seed(0)
@@ -54,3 +55,17 @@ def test_values_that_repeat_are_merged_without_a_change() -> None:
     start = values.sort(1).values[:, torch.linspace(0, 69_999, 33).round().long()[1::2]]
     right = _lloyd(values.double(), importance.double().expand(2, -1), start.double().contiguous())
     torch.testing.assert_close(found.double(), right, atol=1e-4, rtol=0)
+
+
+def test_a_few_rows_do_not_make_other_inputs_worse() -> None:
+    weight, mix = torch.randn(24, 64), torch.randn(64, 64)
+    seen, others = (torch.randn(count, 64) @ mix for count in (12, 4000))
+    raw, held_out, form = seen.T @ seen, others.T @ others, PaletteForm(4)
+    shrunken, overfitted, plain = (
+        error(weight, fit(weight, form, h), held_out) for h in (shrunk(raw, len(seen)), raw, None)
+    )
+    assert shrunken <= 1.1 * plain < overfitted
+
+
+def test_many_rows_are_hardly_drawn_away() -> None:
+    torch.testing.assert_close(shrunk(HESSIAN, 10**6), HESSIAN, rtol=1e-3, atol=1e-1)
