@@ -139,6 +139,7 @@ class Pipeline:
 
         See `generate`, and `fewstep.text_to_image.TextToImage.draw`.
         """
+        self._require_own_process()
         drawing = Drawing(prompts, seeds, self._table(table), guidance, negative_prompt, self.guidance_mode)
         begin = perf_counter()
         self.timings = Timings()
@@ -173,6 +174,7 @@ class Pipeline:
 
     def conditions(self, texts: Sequence[str]) -> Conditions:
         """What the denoiser is told of B texts; see `fewstep.text_to_image.TextToImage.conditions`."""
+        self._require_own_process()
         return self.model.conditions(texts)
 
     def denoise(self, latents: Array, timestep: Array, conditions: Conditions) -> Array:
@@ -226,7 +228,7 @@ class Pipeline:
         return Network(self.variant.components[name].input_names, run, write, loop)
 
     def _require_own_process(self) -> None:
-        """Threads of an engine do not go with a fork: the first call in the child would wait for them for ever."""
+        """Threads of an engine and of the tokenizers do not go with a fork: the first call in the child would wait for them for ever."""
         if os.getpid() != self._process:
             raise FewstepError(
                 f"expected the process {self._process}, which loaded the pipeline, found a fork of it, {os.getpid()}; "
