@@ -13,7 +13,7 @@ SOFTWARE = (
 SOFTWARE_OF_IOS = SOFTWARE[1:]  # Core ML is a part of the system
 
 _STYLE = (
-    ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}body{max-width:46rem;margin:0 auto;padding:1rem}"
+    ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}html{background:Canvas;color:CanvasText}body{max-width:46rem;margin:0 auto;padding:1rem}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.35rem .5rem .35rem 0;"
     "border-bottom:1px solid #8885}"
 )
@@ -25,9 +25,9 @@ def page(title: str, model: Sequence[Licence], back: bool = True) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Licences of {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>Licences of {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"{link}<h1>Licences and credits</h1>\n"
-        f"<h2>The model</h2>\n{_table(model)}\n<h2>The software</h2>\n{_table(SOFTWARE)}\n</body>\n</html>\n"
+        f"<h2>The model</h2>\n{_table(model)}\n<h2>The software</h2>\n{_table(SOFTWARE)}\n</main>\n</body>\n</html>\n"
     )
 
 
