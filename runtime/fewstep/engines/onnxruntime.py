@@ -1,6 +1,9 @@
 """ONNX Runtime on the CPU: .onnx and .ort graphs."""
 
+import ctypes
+import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +57,7 @@ class OnnxRuntimeEngine:
                 f"expected a graph that ONNX Runtime can load, found a broken one, in {path} "
                 f"({_reason(error)}); export the bundle again"
             ) from None
+        _SESSIONS.add(self._session)
         self._outputs = [spec.name for spec in component.outputs]
         _check_signature(self._session.get_inputs(), component.inputs, f"the inputs of {path}")
         _check_signature(self._session.get_outputs(), component.outputs, f"the outputs of {path}")
@@ -96,6 +100,20 @@ class OnnxRuntimeEngine:
         except Exception as error:  # noqa: BLE001 - as above
             raise FewstepError(f"expected {self._where} to run, found an error ({_reason(error)})") from None
         self._here.seconds = perf_counter() - begin
+
+
+def _keep_for_ever() -> None:
+    """In a fork: no session of the parent is ever destroyed, since that would wait for its threads, which are not here.
+
+    Python destroys what nobody uses at any moment, in the middle of other work. ONNX Runtime 1.32, seen by the tests of forks.
+    """
+    for session in _SESSIONS:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+_SESSIONS: "weakref.WeakSet[onnxruntime.InferenceSession]" = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_keep_for_ever)
 
 
 def _value(array: npt.NDArray[np.generic], where: str) -> onnxruntime.OrtValue:
