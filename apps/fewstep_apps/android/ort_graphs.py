@@ -10,15 +10,19 @@ from fewstep.manifest import MANIFEST_NAME, Component, FileRecord
 
 
 def convert(bundle: Bundle) -> Bundle:
-    """The same bundle with every ONNX graph replaced by a .ort file, in place.
+    """The same bundle with every ONNX graph replaced by a .ort file, in place; graphs in FP16 stay as they are.
 
-    Graphs are optimised for ARM as ONNX Runtime's converter does: INT8 as signed numbers, no blocked layouts of x86.
+    Graphs are optimised for ARM as ONNX Runtime's converter does: INT8 as signed numbers, no blocked layouts of x86. A machine that computes
+    FP16 in FP32 would save such graphs with weights in FP32.
 
     Args:
         bundle: a copy that nobody else uses.
     """
     files, variants = dict(bundle.manifest.files), []
     for variant in bundle.manifest.variants:
+        if variant.precision == "fp16":
+            variants.append(variant)
+            continue
         components: dict[str, Component] = {}
         for name, component in variant.components.items():
             source = bundle.root / component.file

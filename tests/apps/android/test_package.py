@@ -14,9 +14,10 @@ from fewstep.bundle import Bundle
 from fewstep.cli import build_app
 from fewstep.errors import FewstepError
 from fewstep.pipeline import Pipeline
-from fewstep_apps.android import apk
+from fewstep_apps.android import apk, ort_graphs
 from fewstep_apps.android.package import AndroidPackage, package_android
 from fewstep_apps.android.words import identifier
+from fewstep_apps.bundle_part import write_part
 from fewstep_apps.config import PackageConfig
 
 
@@ -83,6 +84,14 @@ def test_the_project_holds_the_bundle_in_the_format_of_the_runtime(
     assert "the fewstep tests" in (main / "assets" / "licences.html").read_text()
     properties = (android_package.output / "native" / "gradle.properties").read_text()
     assert "fewstep.applicationId=fewstep.app.tiny\n" in properties
+
+
+def test_graphs_in_half_precision_keep_their_size(app_bundle: Path, tmp_path: Path) -> None:
+    source = Bundle.open(app_bundle)
+    part = write_part(source, ["fp16"], tmp_path / "part.fewstep")
+    (variant,) = ort_graphs.convert(part).manifest.variants
+    assert variant == source.manifest.variant("fp16")
+    part.verify()
 
 
 def test_without_tools_the_project_is_written_and_told_how_to_get_them(

@@ -1,6 +1,5 @@
 """What `fewstep package --app ios` writes: read by others' parsers, since no Xcode was here."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,48 +13,20 @@ from PIL import Image
 from tests.apps.ios.swift_tools import SCREENS, SOURCES
 from typer.testing import CliRunner
 
-from fewstep.bundle import Bundle
 from fewstep.cli import build_app
 from fewstep.errors import FewstepError
-from fewstep.manifest import Manifest
 from fewstep_apps.config import PackageConfig
 from fewstep_apps.ios.package import IosPackage, package_ios
+from fewstep_export.components import Generator
+from fewstep_export.config import ExportConfig
+from fewstep_export.exporter import export_generator
 
 
 @pytest.fixture(scope="module")
-def core_ml_bundle(app_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny bundle with a build for Core ML, whose programs are placeholders: nothing here looks inside them."""
-    root = tmp_path_factory.mktemp("coreml") / "tiny.fewstep"
-    source = json.loads((app_bundle / "manifest.json").read_text())
-    graphs = source["variants"][0]["components"]
-    components, files = {}, {"tokenizer.json": source["files"]["tokenizer.json"]}
-    for name, graph in graphs.items():
-        file = f"coreml/fp16/{name}.mlpackage"
-        components[name] = {**graph, "file": file}
-        for part in ("Manifest.json", "Data/com.apple.CoreML/model.mlmodel"):
-            (root / file / part).parent.mkdir(parents=True, exist_ok=True)
-            (root / file / part).write_text(name)
-            files[f"{file}/{part}"] = {
-                "sha256": hashlib.sha256(name.encode()).hexdigest(),
-                "bytes": len(name),
-            }
-    (root / "tokenizer.json").write_bytes((app_bundle / "tokenizer.json").read_bytes())
-    variant = {
-        **source["variants"][0],
-        "name": "coreml-fp16",
-        "engine": "coreml",
-        "precision": "fp16",
-        "format": "mlpackage",
-    }
-    manifest = {
-        **source,
-        "variants": [{**variant, "components": components}],
-        "default_variant": "coreml-fp16",
-        "files": files,
-    }
-    (root / "manifest.json").write_text(json.dumps(Manifest.from_dict(manifest).to_dict()))
-    Bundle.open(root).verify()
-    return root
+def core_ml_bundle(tiny: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny generator's bundle for Core ML and ONNX Runtime; tests only read it."""
+    output = tmp_path_factory.mktemp("coreml") / "tiny.fewstep"
+    return export_generator(tiny, ExportConfig("tiny", output, ("ort", "coreml"), ("fp32",)))
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +72,12 @@ def test_what_is_compiled_and_what_is_copied(made: IosPackage, objects: dict[str
     assert names("PBXSourcesBuildPhase") == programs | {path.name for path in SCREENS}
     assert names("PBXResourcesBuildPhase") == {"Assets.xcassets", "Bundle", "licences.json"}
     assert sorted(p.relative_to(made.output).as_posix() for p in (made.output / "Bundle").rglob("*")) == [
+        "Bundle/LICENCES.md",
         "Bundle/manifest.json",
         "Bundle/tokenizer.json",
     ]
+    assert made.variant == "coreml-fp32"
+    assert (made.output / "Programs" / "denoiser.mlpackage" / "Manifest.json").is_file()
     (product,) = of_kind(objects, "XCSwiftPackageProductDependency")
     assert (made.output / product["productName"] / "Package.swift").is_file()
 
