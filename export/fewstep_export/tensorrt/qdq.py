@@ -124,9 +124,11 @@ def _weights(
         name = f"{layer.weights}.{bits.name}"
         _constant(graph, name, bits.rounded(weights.astype(np.float32) / scales.astype(np.float32)))
         _constant(graph, f"{name}.scale", scales.reshape(-1) if bits.per_output else scales.reshape(()))
-        axis = {"axis": layer.axis} if bits.per_output else {}
         inputs = [name, f"{name}.scale"]
-        nodes.append(helper.make_node("DequantizeLinear", inputs, [f"{name}.float"], f"{name}.float", **axis))
+        node = helper.make_node("DequantizeLinear", inputs, [f"{name}.float"], f"{name}.float")
+        if bits.per_output:
+            node.attribute.append(helper.make_attribute("axis", layer.axis))
+        nodes.append(node)
         made[layer.weights] = f"{name}.float"
     return made[layer.weights]
 

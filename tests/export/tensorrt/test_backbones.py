@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from fewstep_export.targets.ort import to_fp16
 from fewstep_export.targets.tensorrt import write_engine
 from fewstep_export.tensorrt.audit import wide_int64
 from fewstep_export.tensorrt.qdq import FP8, INT8, activation_ranges, quantized
-from fewstep_models.attention import KINDS
+from fewstep_models.attention import AttentionKind
 from fewstep_models.backbones import BackboneConfig
+from fewstep_models.dit import DiTConfig
 
 pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
 INPUTS = ("latents", "timestep", "text_states", "text_mask")
@@ -31,13 +33,15 @@ def _feeds(config: BackboneConfig) -> Feeds:
     return {name: array.astype(np.float32) for name, array in zip(INPUTS, arrays, strict=True)}
 
 
-OTHER_ATTENTION = [replace(TINY[1], attention=kind) for kind in KINDS if kind != TINY[1].attention]
+SOFTMAX = TINY[1]
+assert isinstance(SOFTMAX, DiTConfig)
+OTHER_ATTENTION = [replace(SOFTMAX, attention=kind) for kind in get_args(AttentionKind) if kind != "softmax"]
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        TINY[1],
+        SOFTMAX,
         *(pytest.param(config, marks=pytest.mark.slow) for config in (TINY[0], *TINY[2:], *OTHER_ATTENTION)),
     ],
     ids=lambda config: f"{config.type}-{getattr(config, 'attention', '')}",
