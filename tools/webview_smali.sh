@@ -24,3 +24,5 @@ class=$(unzip -Z1 "$d8" | grep -E '(^|/)r8/D8\.class$' | head -n 1) # bundletool
 java -cp "$d8" "$(echo "${class%.class}" | tr / .)" --release --min-api 29 --lib "$work/classes" --output "$work/dex" "$work"/classes/fewstep/web/*.class
 rm -rf "$root/apps/fewstep_apps/android/webview/smali"
 baksmali disassemble --api 29 --output "$root/apps/fewstep_apps/android/webview/smali" "$work/dex/classes.dex"
+# By this a test knows that the assembly is that of the Java.
+cd "$root/apps/fewstep_apps/android/webview/java/fewstep/web" && sha256sum -- *.java >../../../java.sha256

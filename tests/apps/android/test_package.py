@@ -1,5 +1,6 @@
 """What `fewstep package --app android` writes, and what it refuses."""
 
+import hashlib
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
@@ -55,6 +56,14 @@ def test_its_code_has_the_classes_that_are_named(android_package: AndroidPackage
         and "Landroid/webkit/JavascriptInterface;"
         in Path(apk.PROJECT / "smali" / "fewstep" / "web" / "Host.smali").read_text()
     )
+
+
+def test_the_assembly_is_that_of_the_java() -> None:
+    lines = (apk.PROJECT / "java.sha256").read_text().splitlines()
+    recorded = {name: digest for digest, name in (line.split() for line in lines)}
+    sources = (apk.PROJECT / "java" / "fewstep" / "web").glob("*.java")
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources}
+    assert found == recorded, "the Java was edited; run tools/webview_smali.sh"
 
 
 def test_a_changed_apk_is_not_verified(android_package: AndroidPackage, tmp_path: Path) -> None:
