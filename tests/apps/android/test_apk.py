@@ -1,4 +1,7 @@
-"""The page of the APK in Chromium, straight from the APK's files. Chromium is not Android's WebView, and the Java was not run."""
+"""The page of the APK in Chromium, straight from the APK's files. Chromium is not Android's WebView.
+
+Here the test answers in place of Assets.java, which test_webview_code.py runs.
+"""
 
 import base64
 import zipfile
