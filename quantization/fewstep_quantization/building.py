@@ -21,13 +21,14 @@ OnProgress = Callable[[str, int, int], None]
 class Build:
     """The new graphs by component, and by component the layers that stay float with the reason.
 
-    After a search also the mixtures that no other beats, and the one that was chosen.
+    After a search also the mixtures that no other beats, and the one that was chosen. `wide` are the denoiser's layers in two planes.
     """
 
     graphs: Graphs
     float_layers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
     chosen: Point | None = None
+    wide: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

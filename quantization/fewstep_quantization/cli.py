@@ -39,7 +39,13 @@ def quantize(
         str | None, typer.Option(help="A name of docs/samplers.md, like flow-euler.", show_default=False)
     ] = None,
     observer: Annotated[str, typer.Option(help="min-max, percentile, mse or entropy.")] = "min-max",
-    migration: Annotated[float, typer.Option(help="SmoothQuant's exponent; 0 is off.")] = 0.5,
+    migration: Annotated[float, typer.Option(help="SmoothQuant's exponent, usually 0.5; 0 is off.")] = 0.0,
+    max_noise: Annotated[
+        float,
+        typer.Option(
+            help="Rounding of a layer's input from which on it gets two planes of 8 bits; 1 is off."
+        ),
+    ] = 0.03,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Layer that stays float, may be repeated.")
     ] = None,
@@ -99,6 +105,7 @@ def quantize(
         sampler,
         cast("Observer", observer),
         migration,
+        max_noise,
         tuple(exclude or ()),
         Budget(max_error, max_time),
         Limits(min_speedup, min_psnr, max_size, max_frechet, max_text_loss),
@@ -132,6 +139,8 @@ def _run(config: "QuantizeConfig", explain: bool, as_json: bool) -> None:
     except GateError as error:
         console.print(table(error.checks, title))
         raise
+    if built.wide:
+        console.print(f"layers in two planes of 8 bits: {len(built.wide)}")
     if built.points:
         console.print(points_table(built.points, built.chosen))
     console.print(table(list(checks), title))
@@ -141,4 +150,8 @@ def _run(config: "QuantizeConfig", explain: bool, as_json: bool) -> None:
         ):
             console.print(explain_table(component, layers))
     if as_json:
-        typer.echo(json.dumps(to_json(gate) | {"points": to_json(list(built.points))}, indent=2))
+        typer.echo(
+            json.dumps(
+                to_json(gate) | {"points": to_json(list(built.points)), "wide": sorted(built.wide)}, indent=2
+            )
+        )

@@ -50,6 +50,7 @@ class QuantizeConfig:
         steps, sampler: the loop that is calibrated and measured; None takes the bundle's default.
         observer: how ranges are chosen.
         migration: SmoothQuant's exponent; 0 leaves the activations as they are.
+        noise: layers whose input 8 bits round by more than this part of its size get it in two planes of 8 bits.
         exclude: layers that stay float, by name.
         budget: for the denoiser; layers that cost much stay float so that it is kept. An empty one searches for nothing.
         limits: what the build must reach.
@@ -68,7 +69,8 @@ class QuantizeConfig:
     steps: int | None = None
     sampler: str | None = None
     observer: Observer = "min-max"
-    migration: float = 0.5
+    migration: float = 0.0
+    noise: float = 0.03
     exclude: tuple[str, ...] = ()
     budget: Budget = field(default_factory=Budget)
     limits: Limits = Limits()
@@ -89,6 +91,8 @@ class QuantizeConfig:
             raise FewstepError(
                 "expected pictures to judge for a limit of Frechet distance or text-image score, found none; give --judge 200"
             )
+        if not self.noise > 0:
+            raise FewstepError(f"expected a rounding noise above 0, found {self.noise}; a usual one is 0.03")
         if not 0 <= self.migration <= 1:
             raise FewstepError(
                 f"expected a migration strength of 0 to 1, found {self.migration}; a usual one is 0.5"

@@ -39,16 +39,17 @@ def build_integers(config: QuantizeConfig, inputs: Inputs, on_progress: OnProgre
     decoder = StaticGraph.of(graphs[DECODER], config.exclude)
     found = _collect(inputs, {name: denoiser, DECODER: decoder}, "calibrating", on_progress)
     ranges = {component: ranges_of(h, config.observer) for component, h in found.items()}
+    wide = denoiser.noisy(found[name], config.observer, config.noise)
     points: list[Point] = []
     chosen, costly = None, dict[str, str]()
     if config.budget != Budget():
-        errors, points = _searched(config, inputs, name, denoiser, ranges[name], on_progress)
+        errors, points = _searched(config, inputs, name, denoiser, ranges[name], wide, on_progress)
         chosen = within(points, config.budget)
         costly = {layer: f"costs {errors[layer].error:.3f} of the output" for layer in chosen.float_layers}
-    graphs[name] = denoiser.quantised(ranges[name], costly)
+    graphs[name] = denoiser.quantised(ranges[name], costly, wide)
     graphs[DECODER] = decoder.quantised(ranges[DECODER])
     reasons = {name: {**denoiser.reasons, **costly}, DECODER: decoder.reasons}
-    return Build(graphs, reasons, tuple(undominated(points)), chosen)
+    return Build(graphs, reasons, tuple(undominated(points)), chosen, wide - costly.keys())
 
 
 def _dynamic(graphs: dict[str, onnx.ModelProto], name: str, denoiser: StaticGraph) -> Build:
@@ -65,6 +66,7 @@ def _searched(
     name: str,
     denoiser: StaticGraph,
     ranges: Mapping[str, Range],
+    wide: Collection[str],
     on_progress: OnProgress,
 ) -> tuple[Mapping[str, LayerError], list[Point]]:
     """What each layer costs, and the mixtures that were tried."""
@@ -74,7 +76,7 @@ def _searched(
     calls = record(Source(inputs.bundle), graphs, few, _CALLS_SEARCHED)[name]
 
     def quantise(exclude: Collection[str]) -> onnx.ModelProto:
-        return denoiser.quantised(ranges, exclude)
+        return denoiser.quantised(ranges, exclude, wide)
 
     errors = layer_errors(denoiser.graph, quantise, denoiser.layers, calls)
     near, threads = config.budget.error, config.threads

@@ -59,6 +59,12 @@ class Histogram:
         middles = np.arange(BINS, dtype=np.float64) + 0.5
         return np.asarray(middles * (2 * self.reach / BINS) - self.reach, dtype=np.float64)
 
+    @property
+    def rms(self) -> float:
+        """The root of the mean square of what was counted; 0 for nothing."""
+        total = int(self.counts.sum())
+        return float(np.sqrt((self.counts * self.centres**2).sum() / total)) if total else 0.0
+
     def _grow(self, largest: float) -> None:
         if not self.reach and largest > 0:
             self.reach = 2.0 ** np.ceil(np.log2(largest))

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from tests.quantization.conftest import random_feeds
 
+from fewstep.network import Feeds
 from fewstep_quantization.affine import Range
 from fewstep_quantization.convolutions import find_convolutions
 from fewstep_quantization.linears import find_linears
@@ -32,6 +33,11 @@ def seen_ranges(graph: onnx.ModelProto) -> dict[str, Range]:
 def static(graph: onnx.ModelProto) -> onnx.ModelProto:
     ranges = seen_ranges(graph)
     return to_static_int8_conv(to_static_int8(graph, ranges), ranges)
+
+
+def only(outputs: Feeds) -> np.ndarray:
+    (value,) = outputs.values()
+    return value
 
 
 SCHEMES: list[tuple[Callable[[onnx.ModelProto], onnx.ModelProto], str, float]] = [
@@ -115,3 +121,17 @@ def test_embeddings_in_8_bits(fp32: Graphs) -> None:
     (expected,) = network(graph)(feeds).values()
     (result,) = network(small)(feeds).values()
     assert 0 < relative_error(result, expected) < 0.03
+
+
+def test_two_planes_keep_what_one_loses(fp32: Graphs) -> None:
+    """With ranges 20 times too wide one plane is coarse; two are as near as the weights' own 8 bits allow, still all in integers."""
+    graph = prepare(fp32["denoiser"])
+    ranges = {name: Range(20 * r.low, 20 * r.high) for name, r in seen_ranges(graph).items()}
+    every = {linear.name for linear in find_linears(graph)}
+    feeds = random_feeds(graph)
+    (expected,) = network(graph)(feeds).values()
+    quantised = [to_static_int8(graph, ranges, (), wide) for wide in ((), every)]
+    one, two = (relative_error(only(network(q)(feeds)), expected) for q in quantised)
+    assert two < 0.03
+    assert one > 0.15
+    assert not find_linears(quantised[1])
