@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 _FAULTS = {
     "kill": "killed by SIGKILL, half of them at a random moment and half at a random operation on files",
     "full": "disk full, from almost nothing to almost enough",
-    "permission": "the disk becomes read-only at a random operation",
+    "permission": "the folder of the bundle becomes read-only at a random operation",
     "two": "a second export to the same place",
     "changed": "the checkpoint's weights are replaced meanwhile",
 }
