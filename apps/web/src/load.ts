@@ -21,6 +21,7 @@ export async function load(base: string, settings: Settings, onProgress: OnProgr
   const tokenizerFiles = manifest.tokenizers.map((record) => record.file);
   const graphFiles = Object.values(variant.components).map((component) => component.file);
   const contents = await all(store, app, [binary, ...tokenizerFiles, ...graphFiles], onProgress);
+  await store.tidy(Object.values(app.files));
 
   onProgress(1, 1, "starting");
   const threads = settings.threads ?? (globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, 4) : 1);

@@ -15,7 +15,7 @@ export const CACHE = "fewstep-parts";
 export type OnBytes = (bytes: number) => void;
 
 /** What `Store` needs of `Cache`; absent on pages that came by plain HTTP, which then load again at every visit. */
-export type Parts = Pick<Cache, "match" | "put" | "delete">;
+export type Parts = Pick<Cache, "match" | "put" | "delete" | "keys">;
 
 export class IntegrityError extends Error {}
 
@@ -41,6 +41,13 @@ export class Store {
       onBytes(-file.parts.reduce((sum, part) => sum + part.bytes, 0));
     }
     throw new IntegrityError(`${name} is not the file that this app was made with; it was loaded twice and refused.`);
+  }
+
+  /** Throws away kept parts that the package no longer has, as after an update. */
+  async tidy(files: PartedFile[]): Promise<void> {
+    const current = new Set(files.flatMap((file) => file.parts.map((part) => this.url(part.path))));
+    const ours = ((await this.parts?.keys()) ?? []).filter(({ url }) => url.startsWith(this.base));
+    await Promise.all(ours.filter(({ url }) => !current.has(url)).map((request) => this.parts!.delete(request)));
   }
 
   private async assembled(file: PartedFile, onBytes: OnBytes): Promise<Uint8Array> {

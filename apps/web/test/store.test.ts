@@ -23,7 +23,8 @@ let kept: Map<string, Response>;
 const cache: Parts = {
   match: async (url) => kept.get(String(url))?.clone(),
   put: async (url, response) => void kept.set(String(url), response),
-  delete: async (url) => kept.delete(String(url)),
+  delete: async (request) => kept.delete(request instanceof Request ? request.url : String(request)),
+  keys: async () => [...kept.keys()].map((url) => new Request(url)),
 };
 
 async function serve(url: RequestInfo | URL): Promise<Response> {
@@ -75,4 +76,12 @@ test("a server that keeps another file is refused", async () => {
   answers.set(1, [new Response(wrong), new Response(wrong)]);
   await expect(store().file("model", file)).rejects.toThrow(IntegrityError);
   expect(kept.size).toBe(0);
+});
+
+test("parts of an older package go away, those of this one and of other folders stay", async () => {
+  await store().file("model", file);
+  kept.set("https://app.test/parts/old.bin", new Response());
+  kept.set("https://other.test/parts/old.bin", new Response());
+  await store().tidy([file]);
+  expect([...kept.keys()].sort()).toEqual([...file.parts.map((part) => `https://app.test/${part.path}`), "https://other.test/parts/old.bin"]);
 });
