@@ -107,7 +107,8 @@ class _Output(torch.nn.Module):
     def forward(
         self, latents: torch.Tensor, timestep: torch.Tensor, text_states: torch.Tensor
     ) -> torch.Tensor:
-        return self.unet(latents, timestep, text_states, return_dict=False)[0]
+        output: torch.Tensor = self.unet(latents, timestep, text_states, return_dict=False)[0]
+        return output
 
 
 def _counted(layers: tuple[Layer, ...]) -> Mapping[str, int]:

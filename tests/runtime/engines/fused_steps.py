@@ -39,7 +39,10 @@ def step(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     output, noise = row[3 + KEPT**2 :].reshape(2, KEPT)
 
     def network(text: np.ndarray) -> np.ndarray:
-        return np.tanh(scale * feeds["state_0"] + text.mean(1)[:, None, None, None] + timestep / 1000)
+        m: np.ndarray = np.tanh(
+            scale * feeds["state_0"] + text.mean(1)[:, None, None, None] + timestep / 1000
+        )
+        return m
 
     m_0, m_c = network(feeds["negative_text_states"]), network(feeds["text_states"])
     m = m_0 + guidance * (m_c - m_0)

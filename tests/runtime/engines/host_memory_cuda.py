@@ -105,7 +105,7 @@ class HostMemoryContext:
 
 def _at(address: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
+    return np.ndarray(shape, dtype, memoryview((ctypes.c_char * size).from_address(address)))
 
 
 def library_of(context: Any, component: Component) -> Any:

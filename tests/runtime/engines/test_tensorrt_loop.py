@@ -13,6 +13,7 @@ from tests.runtime.engines.host_memory_cuda import HostMemoryContext, HostMemory
 
 from fewstep.engines import LoopEngine
 from fewstep.engines.tensorrt import TensorRTEngine
+from fewstep.engines.tensorrt_buffers import shape_at
 from fewstep.errors import FewstepError
 from fewstep.fused import row_size, run_fused
 from fewstep.samplers import compile_table
@@ -68,7 +69,7 @@ def test_the_third_run_is_one_launch(
         list(engine.loop(table, noise(1), conditions(1), 4.0))
         assert cuda.calls == expected
     # A single step afterwards reads and writes its own buffers again.
-    feeds = {spec.name: np.ones((2, *spec.shape[1:]), np.float32) for spec in COMPONENT.inputs[1:]}
+    feeds = {spec.name: np.ones(shape_at(spec, 2), np.float32) for spec in COMPONENT.inputs}
     feeds["row"] = np.arange(row_size(KEPT), dtype=np.float32)
     for name, value in engine.run(feeds).items():
         assert np.array_equal(value, step(feeds)[name])
