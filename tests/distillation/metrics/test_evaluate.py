@@ -7,10 +7,12 @@ import pytest
 
 from fewstep_distillation.data.captions import canonical_caption
 from fewstep_distillation.data.dataset import EmojiDataset
+from fewstep_distillation.metrics.copy_rate import CopyRate
 from fewstep_distillation.metrics.evaluate import Evaluator, Judges
 from fewstep_distillation.metrics.features import Pictures
 from fewstep_distillation.metrics.generators import TorchGenerator, checkpoint_table
 from fewstep_distillation.metrics.prompts import EvaluateConfig
+from fewstep_distillation.metrics.retrieval import Retrieval
 from fewstep_distillation.metrics.sweep import sweep
 from fewstep_models.checkpoint import Checkpoint
 from fewstep_models.minilm import MiniLM
@@ -142,7 +144,8 @@ def test_shuffled_captions_lower_the_score_of_unseen_pairs(
 def test_every_mean_lies_in_its_interval(evaluator: Evaluator, torch_generator: TorchGenerator) -> None:
     found = evaluator.evaluate(torch_generator, CONFIG).generated
     assert found.compose is not None
-    for figures in (*found.text_image.values(), found.compose, *found.copies.values()):
+    judged: list[Retrieval | CopyRate] = [*found.text_image.values(), found.compose, *found.copies.values()]
+    for figures in judged:
         assert figures.intervals
         for name, (low, high) in figures.intervals.items():
             assert low <= getattr(figures, name) <= high
