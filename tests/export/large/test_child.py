@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 
@@ -52,3 +53,13 @@ def test_a_killed_child_is_reported() -> None:
         FewstepError, match=r"expected work to finish, found its process killed by SIGKILL; it probably"
     ):
         in_child("work", die)
+
+
+def _disk_full(path: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+def test_a_full_disk_in_a_child_is_one_here() -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        in_child("work", _disk_full, "weights.data")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "weights.data")
