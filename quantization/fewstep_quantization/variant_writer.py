@@ -16,6 +16,7 @@ import onnx
 
 from fewstep import atomic
 from fewstep.bundle import Bundle
+from fewstep.errors import FewstepError
 from fewstep.manifest import MANIFEST_NAME, FileRecord, Manifest
 from fewstep.variant import Variant
 from fewstep_quantization.pictures import Graphs
@@ -43,8 +44,18 @@ def draft(bundle: Bundle, variant: Variant, graphs: Graphs) -> Iterator[Draft]:
         graphs: its graphs by component; components without one keep the file that they have.
 
     Raises:
+        FewstepError: another process is writing the bundle, or has written it since it was opened.
         OSError: the files cannot be written.
     """
+    with atomic.sole_writer(bundle.root.absolute()):
+        if Bundle.open(bundle.root).manifest != bundle.manifest:
+            raise FewstepError(
+                f"expected the bundle as it was when it was opened, found another, at {bundle.root}; begin again"
+            )
+        yield from _draft(bundle, variant, graphs)
+
+
+def _draft(bundle: Bundle, variant: Variant, graphs: Graphs) -> Iterator[Draft]:
     folder = _new_folder(bundle, f"ort/{variant.name}")
     try:
         records = {
