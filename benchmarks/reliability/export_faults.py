@@ -30,6 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+import onnx
 import torch
 from record import read, record
 from tests.export.conftest import save_tokenizer, tiny_checkpoint, tiny_text_encoder
@@ -340,11 +341,17 @@ def changed(generator: Generator, old: Path, folder: Path, trials: int, dice: ra
     return counts
 
 
-def trace_once(generator: Generator) -> None:
-    """Traces the graphs, which writes no file and takes 97 % of the time of so small an export, once for all forks."""
-    cases = fixed_cases(generator, generator.sampling.table())
+def trace_once(generator: Generator, cache: Path) -> None:
+    """Traces the graphs, which writes no file and takes 97 % of the time of so small an export, once for all forks and runs."""
     trace = build.export_component
-    traced = {c.name: trace(c, cases[c.name][0].feeds) for c in generator.components}
+    if not cache.is_dir():
+        cases = fixed_cases(generator, generator.sampling.table())
+        cache.mkdir(parents=True)
+        for c in generator.components:
+            onnx.save(trace(c, cases[c.name][0].feeds).model, cache / f"{c.name}.onnx")
+    traced = {
+        c.name: ExportedComponent(c, onnx.load(cache / f"{c.name}.onnx"), None) for c in generator.components
+    }
 
     def export_component(component: Component, feeds: Feeds) -> ExportedComponent:
         same = any(component is known for known in generator.components)
@@ -363,6 +370,7 @@ def main() -> None:
     parser.add_argument("--what", choices=list(FAULTS), required=True)
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache", type=Path, help="folder where traced graphs are kept for the next run")
     parser.add_argument("--no-record", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -371,7 +379,7 @@ def main() -> None:
         tokenizer = save_tokenizer(folder / "tokenizer.json")
         generator = build_native(tiny_checkpoint(), "0" * 64, tiny_text_encoder(), tokenizer)
         if options.what != "changed":
-            trace_once(generator)
+            trace_once(generator, options.cache or folder / "traced")
             old = folder / "old.fewstep"
             assert ended(start(lambda: export_generator(generator, config_of(old, OLD_STEPS)))) == 0
         counts = FAULTS[options.what](
