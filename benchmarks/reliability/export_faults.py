@@ -23,16 +23,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import onnx
 import torch
-from record import read, record
+from record import merge
 from tests.export.conftest import save_tokenizer, tiny_checkpoint, tiny_text_encoder
 
 from fewstep.bundle import Bundle
@@ -360,6 +361,12 @@ def trace_once(generator: Generator, cache: Path) -> None:
     build.export_component = export_component  # type: ignore[assignment]
 
 
+def _sum(counts: Counter[str], old: Mapping[str, Any]) -> Mapping[str, int]:
+    """What was counted in this run and those before; zeros stay."""
+    names = sorted({*counts, *(name for name, value in old.items() if isinstance(value, int))})
+    return {name: counts[name] + old.get(name, 0) for name in names}
+
+
 FAULTS = {fault.__name__: fault for fault in (kill, full, permission, two, changed)}
 
 
@@ -391,12 +398,7 @@ def main() -> None:
         counts[name] += 0
     print(options.what, dict(counts))
     if not options.no_record:
-        old = Counter({k: v for k, v in read(["export", options.what]).items() if isinstance(v, int)})
-        record(
-            ["export", options.what],
-            dict(sorted((old + counts).items()))
-            | {k: old[k] + counts[k] for k in ("broken", "unclear", "stuck")},
-        )
+        merge(["export", options.what], lambda old: _sum(counts, old))
     sys.exit(any(counts[name] for name in ("broken", "unclear", "stuck")))
 
 

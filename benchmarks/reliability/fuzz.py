@@ -175,7 +175,7 @@ def main() -> None:
         wrong += "finding" in found
         print(name, f"{time.monotonic() - begin:.0f} s", found, flush=True)
         if not options.no_record:
-            add_counts(["fuzz", options.engine, name], found, options)
+            add_counts(["fuzz", options.engine, name], found)
     sys.exit(wrong > 0)
 
 

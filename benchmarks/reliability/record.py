@@ -1,9 +1,10 @@
 """benchmarks/results/reliability.json, to which every script of this folder adds its part."""
 
+import fcntl
 import json
+import os
 import sys
-from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,31 @@ from fewstep.records import to_json
 TARGET = Path(__file__).parents[1] / "results" / "reliability.json"
 
 
-def record(path: Sequence[str], value: Mapping[str, Any]) -> None:
+Values = Mapping[str, Any]
+
+
+def record(path: Sequence[str], value: Values) -> None:
     """Puts a value at a place of the file, with the command, the device and the date beside it."""
-    whole: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.is_file() else {}
-    place = whole
-    for key in path[:-1]:
-        place = place.setdefault(key, {})
-    place[path[-1]] = {
-        **value,
-        "command": " ".join(["python", *map(_relative, sys.argv)]),
-        "device": to_json(this_device()),
-    }
-    atomic.write_bytes(TARGET, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    merge(path, lambda _old: value)
+
+
+def merge(path: Sequence[str], made_of: Callable[[Values], Values]) -> None:
+    """Puts what the function makes of the old value at a place; runs at the same time wait for each other."""
+    folder = os.open(TARGET.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        whole: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.is_file() else {}
+        place = whole
+        for key in path[:-1]:
+            place = place.setdefault(key, {})
+        place[path[-1]] = {
+            **made_of(place.get(path[-1], {})),
+            "command": " ".join(["python", *map(_relative, sys.argv)]),
+            "device": to_json(this_device()),
+        }
+        atomic.write_bytes(TARGET, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    finally:
+        os.close(folder)
 
 
 def read(path: Sequence[str]) -> dict[str, Any]:
@@ -36,15 +50,14 @@ def read(path: Sequence[str]) -> dict[str, Any]:
     return dict(place)
 
 
-def add_counts(path: Sequence[str], found: Mapping[str, Any], options: Namespace) -> None:
+def add_counts(path: Sequence[str], found: Values) -> None:
     """Adds inputs to those of runs before, and keeps the largest peak of memory and every finding."""
-    old = read(path)
-    findings = [*old.get("findings", []), *([found["finding"]] if "finding" in found else [])]
-    record(path, {
+    findings = [found["finding"]] if "finding" in found else []
+    merge(path, lambda old: {
         "inputs": old.get("inputs", 0) + found.get("inputs", 0),
         "accepted": old.get("accepted", 0) + found.get("accepted", 0),
         "peak_bytes": max(old.get("peak_bytes", 0), found.get("peak_bytes", 0)),
-        "findings": findings,
+        "findings": [*old.get("findings", []), *findings],
     })  # fmt: skip
 
 
