@@ -6,58 +6,99 @@ from dataclasses import replace
 import onnx
 
 from fewstep.loop_form import NETWORKS
-from fewstep_quantization.affine import Range
 from fewstep_quantization.building import Build, Inputs, OnProgress
-from fewstep_quantization.calibration.collect import Histograms, collect
+from fewstep_quantization.calibration.collect import Histograms, collect, observe
+from fewstep_quantization.calibration.gram import Gram
 from fewstep_quantization.config import QuantizeConfig
 from fewstep_quantization.convolutions import find_convolutions
 from fewstep_quantization.pictures import Source
+from fewstep_quantization.rounding import Rounded
 from fewstep_quantization.schemes.dynamic_int8 import to_dynamic_int8
 from fewstep_quantization.schemes.embedding_int8 import to_int8_embeddings
 from fewstep_quantization.schemes.weight_only import to_weight_only
 from fewstep_quantization.search import Budget, Point, measure_points, undominated, within
-from fewstep_quantization.sensitivity import LayerError, layer_errors
+from fewstep_quantization.sensitivity import LayerError, Quantise, layer_errors
 from fewstep_quantization.static_graph import StaticGraph, one_row_weights, ranges_of
 from fewstep_quantization.trajectory import record
 
-DECODER = "decoder"
+DECODER, TEXT_ENCODER = "decoder", "text_encoder"
 _PICTURES_SEARCHED, _CALLS_SEARCHED = 3, 8
 
 
 def build_integers(config: QuantizeConfig, inputs: Inputs, on_progress: OnProgress) -> Build:
-    """The denoiser and the decoder in W8A8; the text encoder, one evaluation a picture, gets 8-bit weights alone."""
+    """Denoiser and decoder in W8A8; so is the text encoder, each of its inputs in two planes: its errors go into every evaluation.
+
+    With ranges found at run time ("int8-dynamic") nothing is calibrated, and text encoder and decoder are as `_dynamic` says.
+    """
     name = NETWORKS[inputs.variant.loop.form]
-    graphs = {other: graph for other, graph in inputs.graphs.items() if other != name}
-    if "text_encoder" in graphs:
-        graphs["text_encoder"] = to_int8_embeddings(to_weight_only(graphs["text_encoder"], 8))
-    denoiser = StaticGraph.of(inputs.graphs[name], config.exclude)
+    statics = {
+        component: StaticGraph.of(graph, config.exclude)
+        for component, graph in inputs.graphs.items()
+        if component in (name, DECODER, TEXT_ENCODER)
+    }
     if config.scheme == "int8-dynamic":
-        return _dynamic(graphs, name, denoiser)
+        return _dynamic(inputs, name, statics[name])
     if config.migration:
-        seen = _collect(inputs, {name: denoiser}, "looking for outliers", on_progress)
-        denoiser = denoiser.migrated(seen[name], config.migration)
-    decoder = StaticGraph.of(graphs[DECODER], config.exclude)
-    found = _collect(inputs, {name: denoiser, DECODER: decoder}, "calibrating", on_progress)
+        seen = _collect(inputs, {name: statics[name]}, "looking for outliers", on_progress)
+        statics[name] = statics[name].migrated(seen[name], config.migration)
+    found = _collect(inputs, statics, "calibrating", on_progress)
+    rounded = _rounded(inputs, statics, on_progress)
     ranges = {component: ranges_of(h, config.observer) for component, h in found.items()}
-    wide = denoiser.noisy(found[name], config.observer, config.noise)
+    noise = dict.fromkeys(statics, config.noise) | {TEXT_ENCODER: 0.0}
+    wide = {c: static.noisy(found[c], config.observer, noise[c]) for c, static in statics.items()}
     points: list[Point] = []
     chosen, costly = None, dict[str, str]()
     if config.budget != Budget():
-        errors, points = _searched(config, inputs, name, denoiser, ranges[name], wide, on_progress)
+
+        def quantise(exclude: Collection[str]) -> onnx.ModelProto:
+            return statics[name].quantised(ranges[name], exclude, wide[name], rounded[name])
+
+        errors, points = _searched(config, inputs, name, statics[name], quantise, on_progress)
         chosen = within(points, config.budget)
         costly = {layer: f"costs {errors[layer].error:.3f} of the output" for layer in chosen.float_layers}
-    graphs[name] = denoiser.quantised(ranges[name], costly, wide)
-    graphs[DECODER] = decoder.quantised(ranges[DECODER])
-    reasons = {name: {**denoiser.reasons, **costly}, DECODER: decoder.reasons}
-    return Build(graphs, reasons, tuple(undominated(points)), chosen, wide - costly.keys())
+    left = {name: costly}
+    graphs = {
+        c: static.quantised(ranges[c], left.get(c, {}), wide[c], rounded[c]) for c, static in statics.items()
+    }
+    reasons = {c: {**static.reasons, **left.get(c, {})} for c, static in statics.items()}
+    others = {c: graph for c, graph in inputs.graphs.items() if c not in graphs}
+    return Build(
+        {**others, **graphs}, reasons, tuple(undominated(points)), chosen, wide[name] - costly.keys()
+    )
 
 
-def _dynamic(graphs: dict[str, onnx.ModelProto], name: str, denoiser: StaticGraph) -> Build:
-    """Ranges found at run time; there is no such operator for convolutions that pays (`ConvInteger`), so those stay float."""
+def _rounded(
+    inputs: Inputs, statics: Mapping[str, StaticGraph], on_progress: OnProgress
+) -> Mapping[str, Mapping[str, Rounded]]:
+    """The weights of each component, rounded for the inputs that its layers have on the sampler's way."""
+    tensors = {component: static.inputs for component, static in statics.items()}
+    plain = {component: static.graph for component, static in statics.items()}
+
+    def on_picture(done: int, total: int) -> None:
+        on_progress("rounding weights", done, total)
+
+    source = Source(inputs.bundle)
+    grams = observe(source, {**inputs.graphs, **plain}, tensors, inputs.calibration, Gram, on_picture)
+    return {
+        component: static.rounded(
+            {tensor: gram for tensor, gram in grams[component].items() if gram.value is not None}
+        )
+        for component, static in statics.items()
+    }
+
+
+def _dynamic(inputs: Inputs, name: str, denoiser: StaticGraph) -> Build:
+    """Ranges found at run time; there is no such operator for convolutions that pays (`ConvInteger`), so those stay float.
+
+    The text encoder gets 8-bit weights alone, the decoder stays as it is.
+    """
     convolutions = {layer.name: "no dynamic kernel that pays" for layer in find_convolutions(denoiser.graph)}
     reasons = {**denoiser.reasons, **convolutions}
-    graph = one_row_weights(to_dynamic_int8(denoiser.graph, reasons), reasons)
-    return Build({**graphs, name: graph}, {name: reasons})
+    graphs = dict(inputs.graphs)
+    if TEXT_ENCODER in graphs:
+        graphs[TEXT_ENCODER] = to_int8_embeddings(to_weight_only(graphs[TEXT_ENCODER], 8))
+    graphs[name] = one_row_weights(to_dynamic_int8(denoiser.graph, reasons), reasons)
+    return Build(graphs, {name: reasons})
 
 
 def _searched(
@@ -65,8 +106,7 @@ def _searched(
     inputs: Inputs,
     name: str,
     denoiser: StaticGraph,
-    ranges: Mapping[str, Range],
-    wide: Collection[str],
+    quantise: Quantise,
     on_progress: OnProgress,
 ) -> tuple[Mapping[str, LayerError], list[Point]]:
     """What each layer costs, and the mixtures that were tried."""
@@ -74,9 +114,6 @@ def _searched(
     few = replace(inputs.calibration, prompts=inputs.calibration.prompts[:_PICTURES_SEARCHED])
     graphs = {**inputs.graphs, name: denoiser.graph}
     calls = record(Source(inputs.bundle), graphs, few, _CALLS_SEARCHED)[name]
-
-    def quantise(exclude: Collection[str]) -> onnx.ModelProto:
-        return denoiser.quantised(ranges, exclude, wide)
 
     errors = layer_errors(denoiser.graph, quantise, denoiser.layers, calls)
     near, threads = config.budget.error, config.threads

@@ -1,12 +1,14 @@
 """Static W8A8 of one graph, linear layers and spatial convolutions together, from the calls that it is to be calibrated on."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
-from fewstep_quantization.affine import Range
+from fewstep_quantization.affine import Range, quantise_weights
+from fewstep_quantization.calibration.collect import T
+from fewstep_quantization.calibration.gram import Gram
 from fewstep_quantization.calibration.histogram import Histogram
 from fewstep_quantization.calibration.observers import Observer, choose_range, rounding_noise
 from fewstep_quantization.convolutions import find_convolutions
@@ -14,6 +16,7 @@ from fewstep_quantization.layers import one_row_layers, small_layers
 from fewstep_quantization.linears import find_linears
 from fewstep_quantization.passes.migrate import migrate
 from fewstep_quantization.prepare import prepare
+from fewstep_quantization.rounding import Rounded, round_weights
 from fewstep_quantization.schemes.embedding_int8 import to_int8_embeddings
 from fewstep_quantization.schemes.static_int8 import to_static_int8
 from fewstep_quantization.schemes.static_int8_conv import to_static_int8_conv
@@ -49,11 +52,15 @@ class StaticGraph:
         return [name for name in names if name not in self.reasons]
 
     @property
+    def inputs(self) -> list[str]:
+        """The inputs of the linear layers that may become integers."""
+        return sorted({layer.input for layer in find_linears(self.graph) if layer.name not in self.reasons})
+
+    @property
     def tensors(self) -> list[str]:
         """What calibration has to see: the inputs of the linear layers, both ends of the convolutions."""
-        inputs = {layer.input for layer in find_linears(self.graph) if layer.name not in self.reasons}
         convolutions = [c for c in find_convolutions(self.graph) if c.name not in self.reasons]
-        return sorted(inputs | {end for layer in convolutions for end in (layer.input, layer.output)})
+        return sorted({*self.inputs} | {end for layer in convolutions for end in (layer.input, layer.output)})
 
     def migrated(self, histograms: Mapping[str, Histogram], strength: float) -> "StaticGraph":
         """The same function with the outlying channels of the activations evened out."""
@@ -70,12 +77,26 @@ class StaticGraph:
             and rounding_noise(seen := histograms[layer.input], choose_range(seen, observer)) > most
         )
 
+    def rounded(self, grams: Mapping[str, Gram]) -> Mapping[str, Rounded]:
+        """The weights of the layers that become integers, rounded for the inputs that they were seen to have."""
+        found: dict[str, Rounded] = {}
+        for layer in find_linears(self.graph):
+            gram = grams[layer.input].value if layer.input in grams else None
+            if layer.name not in self.reasons and gram is not None:
+                scales = quantise_weights(layer.weights)[1]
+                found[layer.name] = round_weights(layer.weights, scales, gram)
+        return found
+
     def quantised(
-        self, ranges: Mapping[str, Range], exclude: Collection[str] = (), wide: Collection[str] = ()
+        self,
+        ranges: Mapping[str, Range],
+        exclude: Collection[str] = (),
+        wide: Collection[str] = (),
+        rounded: Mapping[str, Rounded] | None = None,
     ) -> onnx.ModelProto:
         """The graph in integers, `wide` layers in two planes, but for the layers of `reasons` and those excluded here."""
         skip = {*self.reasons, *exclude}
-        integers = to_static_int8_conv(to_static_int8(self.graph, ranges, skip, wide), ranges, skip)
+        integers = to_static_int8_conv(to_static_int8(self.graph, ranges, skip, wide, rounded), ranges, skip)
         return to_int8_embeddings(one_row_weights(integers, self.reasons))
 
 
@@ -117,17 +138,23 @@ def quantise_graph(
     static = StaticGraph.of(model, exclude)
     if migration:
         static = static.migrated(_count(static, calls), migration)
-    seen = _count(static, calls)
-    return static.quantised(
-        ranges_of(seen, observer), (), static.noisy(seen, observer, noise)
-    ), static.reasons
+    seen, grams = _count(static, calls), _show(static, calls, static.inputs, Gram)
+    wide = static.noisy(seen, observer, noise)
+    return static.quantised(ranges_of(seen, observer), (), wide, static.rounded(grams)), static.reasons
 
 
 def _count(static: StaticGraph, calls: Trajectory) -> Mapping[str, Histogram]:
-    histograms = {name: Histogram(name) for name in static.tensors}
-    run = network(exposing(static.graph, static.tensors))
+    return _show(static, calls, static.tensors, Histogram)
+
+
+def _show(
+    static: StaticGraph, calls: Trajectory, tensors: Collection[str], make: Callable[[str], T]
+) -> Mapping[str, T]:
+    """An observer of each tensor that has seen it at every call."""
+    observers = {name: make(name) for name in tensors}
+    run = network(exposing(static.graph, list(tensors)))
     for feeds in calls:
         outputs = run(feeds)
-        for name, histogram in histograms.items():
-            histogram.add(np.asarray(feeds[name] if name in feeds else outputs[name], dtype=np.float32))
-    return histograms
+        for name, observer in observers.items():
+            observer.add(np.asarray(feeds[name] if name in feeds else outputs[name], dtype=np.float32))
+    return observers

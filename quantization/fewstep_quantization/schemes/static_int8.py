@@ -17,6 +17,7 @@ from fewstep_quantization.affine import Range, quantise_weights
 from fewstep_quantization.graph import CONTRIB, Rewriter
 from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import Linear
+from fewstep_quantization.rounding import Rounded
 
 Quantised = tuple[str, str, str]
 """Names of a u8 tensor, its scale and its zero point."""
@@ -27,6 +28,7 @@ def to_static_int8(
     ranges: Mapping[str, Range],
     exclude: Collection[str] = (),
     wide: Collection[str] = (),
+    rounded: Mapping[str, Rounded] | None = None,
 ) -> onnx.ModelProto:
     """The graph with its linear layers in integers.
 
@@ -35,6 +37,7 @@ def to_static_int8(
         ranges: what the inputs of its linear layers cover, by tensor.
         exclude: the layers that stay float, by name.
         wide: the layers whose input becomes two planes.
+        rounded: integer weights of layers by name, in the steps of `quantise_weights`; others are rounded to the nearest.
     """
     inputs: dict[str, Quantised] = {}
     rests: dict[str, Quantised] = {}
@@ -43,7 +46,7 @@ def to_static_int8(
         name = linear.input
         if name not in inputs:
             inputs[name] = _quantise(graph, name, ranges[name])
-        weights = _weights(graph, linear)
+        weights = _weights(graph, linear, (rounded or {}).get(linear.name))
         bias = [] if linear.bias is None else [graph.constant(linear.bias, f"{linear.output}_bias")]
         if linear.name not in wide:
             _product(graph, inputs[name], weights, bias, linear.output)
@@ -56,9 +59,10 @@ def to_static_int8(
     return replace_linears(model, exclude, write)
 
 
-def _weights(graph: Rewriter, linear: Linear) -> tuple[str, str, str]:
+def _weights(graph: Rewriter, linear: Linear, rounded: Rounded | None) -> tuple[str, str, str]:
     """Names of the s8 weights, their scales and their zero points."""
-    quantised, scales = quantise_weights(linear.weights)
+    nearest, scales = quantise_weights(linear.weights)
+    quantised = nearest if rounded is None else rounded
     return (
         graph.constant(quantised, f"{linear.output}_s8"),
         graph.constant(scales, f"{linear.output}_scales"),
