@@ -22,7 +22,7 @@ EXTRAS = {extra: {_name(r) for r in names} for extra, names in PROJECT["optional
 # diffusers and transformers import the first two where a file needs them, coremltools the next for palettes; the last is one of two
 # libraries that fewstep.tensorrt.library imports by name.
 INDIRECT = {"peft", "sentencepiece", "kmeans1d", "scikit-learn", "tensorrt-rtx-cu13"}
-ENGINES = {"coremltools"}  # an engine that is no base dependency is imported when it is opened
+ENGINES = {"coremltools", "openvino"}  # an engine that is no base dependency is imported when it is opened
 ON_DEMAND = EXTRAS["signing"] | EXTRAS["sbom"]  # imported by the one function that needs them
 USED = set().union(*(names for extra, names in EXTRAS.items() if extra != "dev"))
 

@@ -10,7 +10,8 @@ class RunConfig:
     """What every method shares.
 
     The learning rate warms up over ``warmup_steps`` and then falls to zero on a cosine over the budget: ``steps`` updates or
-    ``seconds`` of training, whichever is used up first. ``batch_size`` counts pictures over all processes.
+    ``seconds`` of training, whichever is used up first. ``batch_size`` counts pictures over all processes. Methods that draw leave a
+    sheet of pictures every ``sample_every_seconds``, which is part of the budget.
     """
 
     data: str
@@ -30,6 +31,7 @@ class RunConfig:
     compile: bool = False
     log_every: int = 50
     save_every_seconds: float = 120.0
+    sample_every_seconds: float = float("inf")
 
     def __post_init__(self) -> None:
         """Refuse budgets that train nothing and precisions that accelerate does not know."""

@@ -14,13 +14,13 @@ COUNT = 64
 
 
 def save_samples(
-    checkpoint: Checkpoint, dataset: EmojiDataset, folder: Path, seed: int, device: torch.device
+    checkpoint: Checkpoint, dataset: EmojiDataset, path: Path, seed: int, device: torch.device
 ) -> None:
-    """Write ``samples.png``: 64 held-out prompts, sampled by the checkpoint's own defaults."""
+    """Write a PNG of 64 held-out prompts, sampled by the checkpoint's own defaults."""
     prompts = held_out_prompts(dataset, COUNT)
     guidance = checkpoint.config.sampling.guidance
     generator = TorchGenerator(checkpoint, checkpoint_table(checkpoint, None, None), guidance, device)
-    save_sheet(generator.generate(prompts, seed), folder / "samples.png", prompts)
+    save_sheet(generator.generate(prompts, seed), path, prompts)
 
 
 def held_out_prompts(dataset: EmojiDataset, count: int) -> list[str]:

@@ -159,9 +159,17 @@ class Student:
         """Unit normal noise of the same shape."""
         return torch.randn(like.shape, generator=generator, device=like.device)
 
-    @torch.no_grad()
     def write(self, module: nn.Module, folder: Path) -> None:
         """A whole checkpoint whose defaults are the student's own, and a sheet of 64 prompts."""
+        self._checkpoint(module).save(folder)
+        self.sample(module, folder / "samples.png")
+
+    @torch.no_grad()
+    def sample(self, module: nn.Module, path: Path) -> None:
+        """The sheet alone."""
+        save_samples(self._checkpoint(module), self.dataset, path, self.config.run.seed, self.device)
+
+    def _checkpoint(self, module: nn.Module) -> Checkpoint:
         guidance = self.guidance if self.keeps_guidance else 1.0
         sampling = SamplingDefaults(
             shift=self.config.shift, steps=self.config.steps, guidance=guidance, sampler=self.sampler
@@ -173,9 +181,7 @@ class Student:
             sampling=sampling,
             training=self._facts(),
         )
-        checkpoint = Checkpoint(config, self.checkpoint.autoencoder, module)
-        checkpoint.save(folder)
-        save_samples(checkpoint, self.dataset, folder, self.config.run.seed, self.device)
+        return Checkpoint(config, self.checkpoint.autoencoder, module)
 
     def _facts(self) -> Mapping[str, object]:
         return {

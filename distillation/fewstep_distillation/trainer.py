@@ -18,7 +18,8 @@ from torch import Tensor
 
 from fewstep.errors import FewstepError
 from fewstep_distillation.ema import ExponentialMovingAverage
-from fewstep_distillation.methods.protocol import Criticised, Method, Scheduled
+from fewstep_distillation.log_plot import plot_log
+from fewstep_distillation.methods.protocol import Criticised, Method, Sampled, Scheduled
 from fewstep_distillation.optimised import Optimised
 from fewstep_distillation.run_config import RunConfig
 
@@ -71,12 +72,14 @@ class Trainer:
         self._save()
         if self.accelerator.is_main_process:
             self.method.write(self.ema.module, self.output)
+            plot_log(self.output / "log.jsonl")
         self.accelerator.wait_for_everyone()
         return self.output
 
     def _loop(self) -> Iterator[None]:
         config, started, before = self.config, time.perf_counter(), self.progress.seconds
         logged, saved = self.progress.step, time.perf_counter()
+        sampled = saved
         per_process = max(1, config.batch_size // self.accelerator.num_processes)
         while self.progress.fraction(config) < 1.0:
             metrics = self._step(per_process)
@@ -90,6 +93,9 @@ class Trainer:
                 if self._agree(time.perf_counter() - saved) > config.save_every_seconds:
                     self._save()
                     saved = time.perf_counter()
+                if self._agree(time.perf_counter() - sampled) > config.sample_every_seconds:
+                    self._sample()
+                    sampled = time.perf_counter()
             yield
 
     def _step(self, per_process: int) -> dict[str, Tensor]:
@@ -136,6 +142,12 @@ class Trainer:
             file.write(json.dumps(record) + "\n")
         if self.on_log:
             self.on_log(record)
+
+    def _sample(self) -> None:
+        """A sheet of pictures by the averaged weights, named after the step."""
+        if self.accelerator.is_main_process and isinstance(self.method, Sampled):
+            self.method.sample(self.ema.module, self.output / f"samples-{self.progress.step:07}.png")
+        self.accelerator.wait_for_everyone()
 
     def _save(self) -> None:
         """The whole state, in safetensors and JSON; the JSON is written last and names a complete state."""

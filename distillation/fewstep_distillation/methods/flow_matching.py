@@ -53,9 +53,17 @@ class FlowMatchingMethod:
         caption = torch.where(coins[1] < self.recipe.caption_dropout, 0, caption)
         return bank.latents[index], self.text.states[caption].float(), self.text.masks[caption]
 
-    @torch.no_grad()
     def write(self, module: nn.Module, folder: Path) -> None:
         """A whole checkpoint (autoencoder, denoiser, model.json) and a sheet of 64 prompts."""
+        self._checkpoint(module).save(folder)
+        self.sample(module, folder / "samples.png")
+
+    @torch.no_grad()
+    def sample(self, module: nn.Module, path: Path) -> None:
+        """The sheet alone."""
+        save_samples(self._checkpoint(module), self.dataset, path, self.recipe.run.seed, self.device)
+
+    def _checkpoint(self, module: nn.Module) -> Checkpoint:
         recipe = self.recipe
         config = CheckpointConfig(
             name=recipe.name,
@@ -71,6 +79,4 @@ class FlowMatchingMethod:
                 "timesteps": recipe.timesteps.density,
             },
         )
-        checkpoint = Checkpoint(config, self.autoencoder, module)
-        checkpoint.save(folder)
-        save_samples(checkpoint, self.dataset, folder, recipe.run.seed, self.device)
+        return Checkpoint(config, self.autoencoder, module)

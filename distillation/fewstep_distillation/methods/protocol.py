@@ -25,6 +25,14 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Sampled(Protocol):
+    """A method whose module draws: sheets of pictures show how it comes on."""
+
+    def sample(self, module: nn.Module, path: Path) -> None:
+        """Write a PNG of pictures that the (averaged) module draws of prompts it never saw."""
+
+
+@runtime_checkable
 class Scheduled(Protocol):
     """A method whose loss changes in the course of training."""
 

@@ -95,6 +95,7 @@ def test_training_writes_a_student_that_loads(recipe: Recipe, objective: Objecti
     frozen = zip(student.autoencoder.parameters(), before.autoencoder.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in frozen)
     assert (folder / "samples.png").is_file()
+    assert (folder / "log.svg").is_file()
     assert len((folder / "log.jsonl").read_text().splitlines()) == 3
 
 
