@@ -11,6 +11,11 @@ SOFTWARE = (
 )
 
 SOFTWARE_OF_IOS = SOFTWARE[1:]  # Core ML is a part of the system
+SOFTWARE_OF_ANDROID = (
+    *SOFTWARE,
+    Licence("Gson", "Apache-2.0", "Google Inc."),
+    Licence("Kotlin", "Apache-2.0", "JetBrains s.r.o. and Kotlin Programming Language contributors"),
+)
 
 _STYLE = (
     ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}html{background:Canvas;color:CanvasText}body{max-width:46rem;margin:0 auto;padding:1rem}"
@@ -19,7 +24,9 @@ _STYLE = (
 )
 
 
-def page(title: str, model: Sequence[Licence], back: bool = True) -> str:
+def page(
+    title: str, model: Sequence[Licence], software: Sequence[Licence] = SOFTWARE, back: bool = True
+) -> str:
     """An HTML page with what the model and the software are made of; with `back`, and a link to the app's own page."""
     link = f'<p><a href="./">Back to {escape(title)}</a></p>\n' if back else ""
     return (
@@ -27,7 +34,7 @@ def page(title: str, model: Sequence[Licence], back: bool = True) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Licences of {escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"{link}<h1>Licences and credits</h1>\n"
-        f"<h2>The model</h2>\n{_table(model)}\n<h2>The software</h2>\n{_table(SOFTWARE)}\n</main>\n</body>\n</html>\n"
+        f"<h2>The model</h2>\n{_table(model)}\n<h2>The software</h2>\n{_table(software)}\n</main>\n</body>\n</html>\n"
     )
 
 

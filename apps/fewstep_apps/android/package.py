@@ -79,7 +79,8 @@ def _project(bundle: Bundle, variant: str, title: str, site: Path, folder: Path)
     (main / "assets").mkdir(exist_ok=True)
     ort_graphs.convert(write_part(bundle, [variant], main / "assets" / "bundle"))
     (main / "assets" / "licences.html").write_text(
-        licences.page(title, bundle.manifest.licences, back=False), encoding="utf-8"
+        licences.page(title, bundle.manifest.licences, licences.SOFTWARE_OF_ANDROID, back=False),
+        encoding="utf-8",
     )
     (main / "res" / "values" / "strings.xml").write_text(strings(title), encoding="utf-8")
     (main / "res" / "drawable-xxxhdpi").mkdir(exist_ok=True)
