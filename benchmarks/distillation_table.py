@@ -1,8 +1,8 @@
-"""Quality against latency of teacher and students on our own data, after Table 2 of the survey "Towards efficient diffusion models for
-text-conditioned image synthesis: architecture design, samplers and distillation".
+"""Quality against latency of teacher and students on our own data, after Table 2 of the survey.
 
-    python benchmarks/distillation_table.py EVALUATION.json ... --bundle out/emoji-128.fewstep [--rounds 7] [--threads 2]
+    python benchmarks/distillation_table.py EVALUATION.json ... --bundle out/emoji-128-4step.fewstep [--rounds 7] [--threads 2]
 
+The survey is "Towards efficient diffusion models for text-conditioned image synthesis: architecture design, samplers and distillation".
 The quality comes from files of `benchmarks/evaluate_checkpoints.py`, which must have judged the same number of prompts of the same split.
 The latency is measured here: prompt to picture by ONNX Runtime, one call of every way of sampling a round. A student has the network of its
 teacher, so that one bundle stands for all: what differs is how often the network is asked, with guidance for two rows at a time.
