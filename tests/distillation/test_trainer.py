@@ -35,7 +35,9 @@ def test_learning_lowers_the_loss_and_leaves_weights_log_and_sheet(tmp_path: Pat
     assert losses[-1] < 0.7 * losses[0]
     names = {path.name for path in tmp_path.iterdir()}
     assert {"autoencoder.json", "autoencoder.safetensors", "reconstructions.png", "recipe.json"} <= names
-    assert "gradient_norm" in (tmp_path / "log.svg").read_text()  # matplotlib writes labels as comments beside their outlines
+    assert (
+        "gradient_norm" in (tmp_path / "log.svg").read_text()
+    )  # matplotlib writes labels as comments beside their outlines
     assert all(
         value.dtype == torch.float16 for value in load_file(tmp_path / "autoencoder.safetensors").values()
     )
