@@ -26,6 +26,8 @@ Mode = Literal["exact", "fp16"]
 Observe = Callable[[Operation, Mapping[str, Any]], None]
 """Told of every operation before it runs, with its arguments."""
 _FLOATS = ("fp16", "fp32", "fp64")
+KEPT = 300_000_000
+"""Bytes of a package up to which its constants stay in memory between calls."""
 
 
 class Evaluator:
@@ -46,6 +48,8 @@ class Evaluator:
         self._observe = observe
         self._package = read_package(path, function)
         self._mode = mode
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        self._kept: dict[str, Any] | None = {} if size <= KEPT else None
 
     def __call__(self, feeds: Feeds) -> dict[str, Array]:
         """The outputs by name, float32.
@@ -61,7 +65,7 @@ class Evaluator:
         uses = _uses(package)
         with torch.inference_mode():
             for operation in package.operations:
-                values |= self._run(operation, values)
+                values |= self._run_or_kept(operation, values)
                 for name in _names(operation):
                     uses[name] -= 1
                     if not uses[name]:
@@ -71,10 +75,19 @@ class Evaluator:
     def with_constants(self, values: Mapping[str, Array]) -> "Evaluator":
         """The same program with other values of these constants."""
         changed = copy(self)
+        changed._kept = None if self._kept is None else {}
         changed._package = replace(
             self._package, operations=[_changed(operation, values) for operation in self._package.operations]
         )
         return changed
+
+    def _run_or_kept(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs of an operation; those of constants are kept from the first call, stored ones expanded."""
+        if self._kept is None or not operation.operator.startswith("const"):
+            return self._run(operation, values)
+        if not operation.outputs.keys() <= self._kept.keys():
+            self._kept |= self._run(operation, values)
+        return {name: self._kept[name] for name in operation.outputs}
 
     def _run(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
         if operation.operator not in OPERATORS:
