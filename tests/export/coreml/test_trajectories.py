@@ -26,7 +26,9 @@ def test_the_fixed_inputs_are_not_among_them(tiny: Generator, cases: Cases) -> N
 
 
 def test_no_picture_and_no_branch_is_met_alone() -> None:
-    batches = [{"row": np.array([i])} for i in range(320)]  # 20 steps of 16 rows: 8 pictures, both branches of guidance
+    batches = [
+        {"row": np.array([i])} for i in range(320)
+    ]  # 20 steps of 16 rows: 8 pictures, both branches of guidance
     for count in (24, 48):
         rows = [int(case["row"][0]) for case in spread(batches, count)]
         assert rows == sorted(rows) and len(set(rows)) == count

@@ -21,7 +21,9 @@ def test_all_engines_are_the_variants_own_and_openvino_for_onnx_graphs(tiny_bund
     assert names(tiny_bundle, "all") == ["fp32", "fp32@openvino", "fp32-ort"]
     with pytest.raises(FewstepError, match="for the ort graphs of variant 'fp32-ort'"):
         names(tiny_bundle, "openvino")
-    with pytest.raises(FewstepError, match="expected the engine onnxruntime, openvino, tensorrt or all, found 'tpu'"):
+    with pytest.raises(
+        FewstepError, match="expected the engine onnxruntime, openvino, tensorrt or all, found 'tpu'"
+    ):
         BenchConfig(tiny_bundle, engine="tpu")
 
 
