@@ -47,26 +47,33 @@ def main(paths: Sequence[Path]) -> None:
 
 
 def measured(manifest: Manifest, variant: Variant) -> dict[str, float]:
-    """Relative errors by component, the PSNR of the worst picture in dB, and the size in MB."""
+    """Relative errors by component, the PSNR of the worst picture in dB if the export drew some, and the size in MB."""
     checks = variant.verification
     errors = {name: checks[name].max_abs_error / checks[name].output_scale for name in variant.components}
     size = sum(manifest.bytes_of(component) for component in variant.components.values())
-    return {**errors, "psnr": checks["pictures_emulated"].psnr or 0.0, "megabytes": size / 1e6}
+    drawn = {"psnr": checks["pictures_emulated"].psnr or 0.0} if "pictures_emulated" in checks else {}
+    return {**errors, **drawn, "megabytes": size / 1e6}
 
 
 def table(rows: Mapping[str, Mapping[str, float]], frechet: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The table of docs/coreml.md."""
     names = [name for name in next(iter(rows.values())) if name not in ("psnr", "megabytes")]
-    head = f"| precision | {' | '.join(names)} | pictures | size | Frechet distance |"
-    return [head, "|---" * (len(names) + 4) + "|"] + [
-        f"| {precision} | {' | '.join(f'{row[name]:.1e}' for name in names)} | {row['psnr']:.1f} dB | {row['megabytes']:.1f} MB | "
-        f"{_distance(frechet.get(precision))} |"
-        for precision, row in rows.items()
-    ]
+    head = (
+        f"| precision | {' | '.join(names)} | size | pictures | pictures, weights alone | Frechet distance |"
+    )
+    lines = [head, "|---" * (len(names) + 5) + "|"]
+    for precision, row in rows.items():
+        weights = frechet.get(precision, {})
+        errors = " | ".join(f"{row[name]:.1e}" for name in names)
+        lines.append(
+            f"| {precision} | {errors} | {row['megabytes']:.1f} MB | {_told(row, 'psnr', '.1f', ' dB')} "
+            f"| {_told(weights, 'psnr', '.1f', ' dB')} | {_told(weights, 'train', '.2f')} |"
+        )
+    return lines
 
 
-def _distance(found: Mapping[str, float] | None) -> str:
-    return f"{found['train']:.2f}" if found else "not measured"
+def _told(row: Mapping[str, float], key: str, form: str, unit: str = "") -> str:
+    return f"{row[key]:{form}}{unit}" if key in row else "-"
 
 
 if __name__ == "__main__":

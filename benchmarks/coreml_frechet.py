@@ -1,9 +1,10 @@
 """Pictures of a bundle's Core ML packages against real ones: the weights of each package in the graphs for ONNX Runtime.
 
-    python benchmarks/coreml_frechet.py out/coreml.fewstep [--n 500] [--steps 8] [PRECISION ...]
+    python benchmarks/coreml_frechet.py out/coreml.fewstep [PRECISION ...] [--n 500] [--steps 8]
 
 Stored weights are expanded and put into the FP32 graphs, which draw the pictures: what fewer bits of the weights do is measured, FP16
-arithmetic is not, and int8, whose activations have eight bits too, is left out. All precisions draw the same prompts from the same
+arithmetic is not, and int8, whose activations have eight bits too, is left out. Two of the model's examples are also drawn with its own steps,
+and compared with those of the FP32 graphs (PSNR of the worse one); `--n 0` does that alone. All precisions draw the same prompts from the same
 noise. Writes results/coreml_frechet.json, which is complete after each precision; rows of an earlier run with the same settings stay.
 """
 
@@ -27,10 +28,12 @@ from onnx import numpy_helper
 
 from fewstep.bundle import Bundle
 from fewstep.manifest import Variant
+from fewstep.pipeline import Pipeline
 from fewstep_export.bundle_writer import file_records, write_manifest
 from fewstep_export.components import Array
 from fewstep_export.coreml.evaluation import OPERATORS
 from fewstep_export.coreml.package import Literal, read_package
+from fewstep_export.picture_loop import psnr
 
 RESULT = Path(__file__).parent / "results" / "coreml_frechet.json"
 
@@ -99,6 +102,13 @@ def evaluate(path: Path, n: int, steps: int) -> dict[str, float]:
     return {**generated["frechet"], "kernel": generated["kernel"]["train"]["mean"]}
 
 
+def draw(path: Path) -> Array:
+    """Two of the model's examples by the FP32 graphs of a bundle."""
+    pipeline = Pipeline(path, "fp32")
+    prompts = pipeline.manifest.prompts.examples[:2]
+    return np.concatenate([pipeline.generate_array([text], [seed]) for seed, text in enumerate(prompts)])
+
+
 def main() -> None:
     """Evaluates precision by precision."""
     parser = argparse.ArgumentParser()
@@ -111,6 +121,7 @@ def main() -> None:
     earlier = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     same = all(earlier.get(key) == value for key, value in settings.items())
     rows: dict[str, dict[str, float]] = earlier["precisions"] if same else {}
+    right = draw(options.bundle)
     variants = [v for v in Bundle.open(options.bundle).manifest.variants if v.engine == "coreml"]
     known = [v.precision for v in variants if v.precision not in ("fp32", "int8")]
     for variant in variants:
@@ -119,7 +130,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rebuilt.fewstep"
             values = rebuilt(Bundle.open(options.bundle), variant, path)
-            rows[variant.precision] = {**evaluate(path, options.n, options.steps), "values": values}
+            distances = evaluate(path, options.n, options.steps) if options.n else {}
+            row = {"values": values, "psnr": psnr(draw(path), right), **distances}
+            rows[variant.precision] = {**rows.get(variant.precision, {}), **row}
         print(variant.precision, rows[variant.precision], flush=True)
         facts = {
             "date": datetime.now(UTC).date().isoformat(),
