@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def merge(path: Sequence[str], made_of: Callable[[Values], Values]) -> None:
             place = place.setdefault(key, {})
         place[path[-1]] = {
             **made_of(place.get(path[-1], {})),
-            "command": " ".join(["python", *map(_relative, sys.argv)]),
+            "command": _command(),
             "device": to_json(this_device()),
         }
         atomic.write_bytes(TARGET, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
@@ -61,6 +62,10 @@ def add_counts(path: Sequence[str], found: Values) -> None:
     })  # fmt: skip
 
 
-def _relative(argument: str) -> str:
-    root = str(Path(__file__).parents[2])
-    return argument.removeprefix(f"{root}/")
+def _command() -> str:
+    """The command line without where this machine keeps its files."""
+    root, words = str(Path(__file__).parents[2]), ["python"]
+    for before, word in pairwise(["", *sys.argv]):
+        if "--cache" not in (before, word):
+            words.append(word.removeprefix(f"{root}/"))
+    return " ".join(words)
