@@ -11,6 +11,7 @@ models stay. Needs nncf and openvino beside fewstep's own extras.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -140,9 +141,10 @@ def measure(files: Mapping[str, Path], calls: Trajectory, threads: int, rounds: 
         "ort_fp32": with_onnxruntime(files["fp32"], threads),
         "ort_int8": with_onnxruntime(files["int8"], threads),
         "openvino_fp32": with_openvino(files["fp32"], threads, "f32"),
-        "openvino_int8": with_openvino(files["nncf"], threads, "f32"),
-        "openvino_int8_bf16": with_openvino(files["nncf"], threads, "bf16"),
     }
+    if "nncf" in files:
+        runs["openvino_int8"] = with_openvino(files["nncf"], threads, "f32")
+        runs["openvino_int8_bf16"] = with_openvino(files["nncf"], threads, "bf16")
     expected = [runs["ort_fp32"](call) for call in calls]
     errors = {
         name: mean_relative_error([run(call) for call in calls], expected) for name, run in runs.items()
@@ -150,19 +152,17 @@ def measure(files: Mapping[str, Path], calls: Trajectory, threads: int, rounds: 
     peak = integer_peak(threads)
     times = in_rounds(runs, calls[0], rounds)
     medians = {name: statistics.median(found) for name, found in times.items()}
-    fp32, ours = times["ort_fp32"], times["ort_int8"]
+    ours = times["ort_int8"]
     return {
         "threads": threads,
         "milliseconds": {name: round(1e3 * value, 3) for name, value in medians.items()},
         "least_milliseconds": {name: round(1e3 * min(found), 3) for name, found in times.items()},
         "relative_error": errors,
-        "int8_over_fp32": statistics.median(a / b for a, b in zip(fp32, ours, strict=True)),
-        "int8_over_openvino_int8": statistics.median(
-            a / b for a, b in zip(times["openvino_int8"], ours, strict=True)
-        ),
-        "int8_over_openvino_int8_bf16": statistics.median(
-            a / b for a, b in zip(times["openvino_int8_bf16"], ours, strict=True)
-        ),
+        "int8_over": {
+            name: statistics.median(a / b for a, b in zip(found, ours, strict=True))
+            for name, found in times.items()
+            if name != "ort_int8"
+        },
         "integer_peak_gops": round(peak / 1e9, 1),
         "share_of_integer_peak": operations / medians["ort_int8"] / peak,
         "profile": [to_json(kind) for kind in explain_model(files["int8"], calls[0], {}, threads)][:10],
@@ -182,11 +182,14 @@ def one(name: str, work: Path, options: argparse.Namespace) -> list[dict[str, An
     ours = made(
         work / f"{name}-int8.onnx", lambda path: onnx.save(quantise_graph(onnx.load(fp32), learned)[0], path)
     )
-    theirs = made(work / f"{name}-nncf.xml", lambda path: nncf_int8(fp32, path, learned))
-    files = {"fp32": fp32, "int8": ours, "nncf": theirs}
+    files = {"fp32": fp32, "int8": ours}
+    if not options.without_nncf:
+        files["nncf"] = made(work / f"{name}-nncf.xml", lambda path: nncf_int8(fp32, path, learned))
     batch = len(judged[0]["latents"])
     operations = 2 * batch * sum(multiplications(prepare(onnx.load(fp32), spatial=True)).values())
-    sizes = {"fp32": fp32.stat().st_size, "int8": ours.stat().st_size, "openvino_int8": theirs.with_suffix(".bin").stat().st_size}  # fmt: skip
+    sizes = {
+        n: (path.with_suffix(".bin") if n == "nncf" else path).stat().st_size for n, path in files.items()
+    }
     shared = {
         "model": NAMES.get(name, name),
         "batch": batch,
@@ -196,6 +199,7 @@ def one(name: str, work: Path, options: argparse.Namespace) -> list[dict[str, An
         "date": datetime.now(UTC).date().isoformat(),
         "command": options.command,
         "device": to_json(this_device()),
+        "load_average": os.getloadavg()[0],
         "versions": {n: version(n) for n in ("onnxruntime", "openvino", "nncf", "numpy", "torch")}
         | {"python": platform.python_version()},
     }
@@ -221,6 +225,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--work", type=Path, default=Path("out/int8"), help="folder for graphs")
+    parser.add_argument("--without-nncf", action="store_true", help="leave OpenVINO INT8 out")
     parser.add_argument("--only-make", action="store_true", help="make the graphs, measure nothing")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
