@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Swift compiler for Linux: Debian 13's swiftlang, unpacked beside the system (540 MB to load, 2.6 GB on disk).
 # Everything goes into the folder given. Usage: tools/swift.sh FOLDER; then `FOLDER/inside WORK COMMAND...` runs a command of that Debian, like
-# /usr/bin/swiftc, with the folder WORK as /work.
+# /usr/bin/swiftc, with the folder WORK as /checks.
 set -euo pipefail
 
 folder=$(realpath -m "${1:?expected a folder}")
@@ -25,7 +25,7 @@ trixie update
 trixie -y --no-install-recommends --download-only install swiftlang libc6-dev libgcc-14-dev libstdc++-14-dev
 for deb in "$folder"/cache/archives/*.deb; do dpkg -x "$deb" "$folder/root"; done
 rm -rf "$folder/cache" "$folder/lists"
-mkdir -p "$folder"/root/{proc,tmp,work}
+mkdir -p "$folder"/root/{proc,tmp,checks}
 for link in bin lib lib64 sbin; do ln -s "usr/$link" "$folder/root/$link"; done
 
 cat >"$folder/inside" <<'SCRIPT'
@@ -34,7 +34,7 @@ cat >"$folder/inside" <<'SCRIPT'
 root=$(dirname "$(realpath "$0")")/root
 work=$(realpath "$1")
 shift
-exec unshare --mount sh -c 'root=$1 work=$2; shift 2; mount --bind /proc "$root/proc" && mount --bind "$work" "$root/work" && exec chroot "$root" "$@"' \
+exec unshare --mount sh -c 'root=$1 work=$2; shift 2; mount --bind /proc "$root/proc" && mount --bind "$work" "$root/checks" && exec chroot "$root" "$@"' \
     sh "$root" "$work" "$@"
 SCRIPT
 chmod +x "$folder/inside"

@@ -22,13 +22,13 @@ def toolchain() -> Path | None:
 
 
 def inside(tools: Path, work: Path, *words: str) -> list[str]:
-    """A command of the compiler's own Debian, which sees the folder `work` as /work."""
+    """A command of the compiler's own Debian, which sees the folder `work` as /checks."""
     return [str(tools / "inside"), str(work), *words]
 
 
 def laid(files: list[Path], folder: Path) -> list[str]:
-    """Copies files into a new folder inside /work; their paths there."""
+    """Copies files into a new folder inside /checks; their paths there."""
     folder.mkdir(parents=True)
     for file in files:
         shutil.copy(file, folder)
-    return [f"/work/{folder.name}/{file.name}" for file in files]
+    return [f"/checks/{folder.name}/{file.name}" for file in files]

@@ -34,7 +34,7 @@ def tools() -> Path:
 
 @pytest.fixture(scope="module")
 def work(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the compiled checks, which sees the golden files as /work/data."""
+    """A folder with the compiled checks, which sees the golden files as /checks/data."""
     folder = tmp_path_factory.mktemp("swift")
     files = [
         *laid(SOURCES, folder / "Fewstep"),
@@ -49,7 +49,7 @@ def work(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "-module-name",
             "Checks",
             "-o",
-            "/work/program",
+            "/checks/program",
             *files,
         )
     )
@@ -66,7 +66,7 @@ def run(command: list[str], fails: bool = False) -> str:
 
 
 def test_golden_files(tools: Path, work: Path) -> None:
-    said = run(inside(tools, work, "/work/program", "golden", "/work/data")).split()
+    said = run(inside(tools, work, "/checks/program", "golden", "/checks/data")).split()
     counts = dict(zip(said[::2], map(int, said[1::2]), strict=True))
     golden = json.loads((DATA / "golden_sampler_vectors.json").read_text())["vectors"]
     assert counts["loop"] == sum(1 for vector in golden if not vector.get("edit"))
@@ -79,7 +79,7 @@ def test_a_wrong_golden_file_fails(tools: Path, work: Path) -> None:
     (work / "wrong").mkdir()
     for file in (work / "data").iterdir():
         (work / "wrong" / file.name).write_text(file.read_text().replace("-0.9246626", "-0.9246636"))
-    assert "for -0.9246636" in run(inside(tools, work, "/work/program", "golden", "/work/wrong"), fails=True)
+    assert "for -0.9246636" in run(inside(tools, work, "/checks/program", "golden", "/checks/wrong"), fails=True)
 
 
 def test_it_draws_the_picture_of_python_and_its_report_is_read(
@@ -87,8 +87,8 @@ def test_it_draws_the_picture_of_python_and_its_report_is_read(
 ) -> None:
     bundle = Path(shutil.copytree(app_bundle, work / "tiny.fewstep"))
     prompt, seed = "a red heart, flat style", 2**64 - 3
-    words = ["pipe", "/work/tiny.fewstep", prompt, str(seed), "/work/report.json"]
-    found = drawn(inside(tools, work, "/work/program", *words), bundle, "fp32")
+    words = ["pipe", "/checks/tiny.fewstep", prompt, str(seed), "/checks/report.json"]
+    found = drawn(inside(tools, work, "/checks/program", *words), bundle, "fp32")
     expected = np.asarray(Pipeline(bundle, "fp32", threads=1).generate(prompt, seed))
     assert np.abs(found.astype(int) - expected).max() <= 1
     (row,) = rows_of(json.loads((work / "report.json").read_text()), "report.json", "phone")
@@ -97,7 +97,7 @@ def test_it_draws_the_picture_of_python_and_its_report_is_read(
 
 def test_engine_and_screens_compile_against_signatures_of_apple(tools: Path, tmp_path: Path) -> None:
     def compiled(*words: str, fails: bool = False) -> str:
-        options = [*OPTIONS, "-I", "/work", "-parse-as-library"]
+        options = [*OPTIONS, "-I", "/checks", "-parse-as-library"]
         return run(inside(tools, tmp_path, "/usr/bin/swiftc", *options, *words), fails)
 
     laid(sorted((HERE / "stubs").glob("*.swift")), tmp_path / "stubs")
@@ -107,11 +107,11 @@ def test_engine_and_screens_compile_against_signatures_of_apple(tools: Path, tmp
             "-module-name",
             name,
             "-o",
-            f"/work/{name}.swiftmodule",
-            f"/work/stubs/{name}.swift",
+            f"/checks/{name}.swiftmodule",
+            f"/checks/stubs/{name}.swift",
         )
     package = laid(SOURCES, tmp_path / "Fewstep")
-    compiled("-emit-module", "-module-name", "Fewstep", "-o", "/work/Fewstep.swiftmodule", *package)
+    compiled("-emit-module", "-module-name", "Fewstep", "-o", "/checks/Fewstep.swiftmodule", *package)
     screens = laid(SCREENS, tmp_path / "App")
     compiled("-typecheck", "-module-name", "demo", *screens)
 
