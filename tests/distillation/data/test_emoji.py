@@ -125,7 +125,9 @@ def stop_build(folder: Path, signals: Sequence[signal.Signals]) -> None:
     process = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     try:
-        wait_until(lambda: process.poll() is not None or len(list(folder.glob(".emoji.partial/*/*"))) >= 3)
+        wait_until(
+            lambda: process.poll() is not None or len(list(folder.glob(".emoji.partial/*/*.shard"))) >= 3
+        )
         pool = children.read_text().split()
         for number in signals:
             process.send_signal(number)

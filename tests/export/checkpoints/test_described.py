@@ -156,7 +156,7 @@ def edited(path: Path, change: Callable[[Any], object]) -> Path:
             lambda d: d["graphs"]["denoiser"]["inputs"].pop("text_mask"),
             "correct 'encoder_mask' in the description",
         ),
-        (lambda d: d["tokenizers"][0].update(max_length=0), "expected at least 1 token, found 0"),
+        (lambda d: d["tokenizers"][0].update(max_length=0), "expected 1 to 65536 tokens, found 0"),
         (lambda d: d["sampling"].update(sampler="euler"), "found 'euler'"),
     ],
 )
