@@ -42,14 +42,24 @@ def _state(path: Path) -> State:
 
 
 def _files(config: ExportConfig) -> Iterator[Path]:
-    """Every file of the source; for what is no file or folder, those of the zoo's."""
+    """Every file of the source but those that the export writes; for what is no file or folder, the zoo's, whose models share weights."""
     source = Path(config.source)
     if not source.exists() and config.source in zoo.names():
-        source = zoo.resolve(config.source)
+        source = zoo.FOLDER
     roots = [source, *(lora.path for lora in config.loras)]
     if config.configurations is not None:
         roots.append(config.configurations)
     if source.suffix == ".json":  # graphs that it describes lie beside it
         roots.append(source.parent)
     for root in roots:
-        yield from [root] if root.is_file() else (path for path in root.rglob("*") if path.is_file())
+        files = [root] if root.is_file() else (path for path in root.rglob("*") if path.is_file())
+        yield from (path for path in files if not _is_output(path, config.output))
+
+
+def _is_output(path: Path, output: Path) -> bool:
+    """Whether a file belongs to the bundle, or to what is being written of it beside its place, when that lies within the source."""
+    path, place = path.absolute(), output.parent.absolute()
+    if not path.is_relative_to(place):
+        return False
+    name = path.relative_to(place).parts[0]
+    return name == output.name or name.startswith(f".{output.name}.")

@@ -47,6 +47,18 @@ def test_any_change_is_noticed(config: ExportConfig, change: Callable[[Path], No
         require_unchanged()
 
 
+@pytest.mark.parametrize("name", ["x.fewstep/manifest.json", ".x.fewstep.123.partial/manifest.json"])
+def test_a_bundle_may_lie_within_its_source(config: ExportConfig, name: str) -> None:
+    inside = ExportConfig(config.source, Path(config.source) / "x.fewstep")
+    require_unchanged = watch(inside)
+    (inside.output.parent / name).parent.mkdir()
+    (inside.output.parent / name).write_text("{}")
+    require_unchanged()
+    (inside.output.parent / "more.json").write_text("{}")
+    with pytest.raises(FewstepError, match=r"more\.json changed"):
+        require_unchanged()
+
+
 @pytest.mark.slow
 def test_the_bundle_before_stays(tiny: Generator, config: ExportConfig) -> None:
     export_generator(tiny, config)
