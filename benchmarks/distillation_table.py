@@ -123,7 +123,7 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in result["rows"]:
-        lines.setdefault((row["role"], f"{row['method']}, {row['sampler']}"), []).append(row)
+        lines.setdefault((row["role"], f"{row['checkpoint']}, {row['sampler']}"), []).append(row)
     for (role, name), rows in sorted(lines.items(), reverse=True):
         rows = sorted(rows, key=lambda row: row["latency_ms"])
         x, y = [row["latency_ms"] for row in rows], [row["frechet"] for row in rows]
@@ -141,14 +141,14 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
 def markdown(result: Mapping[str, Any]) -> str:
     """The table of the page."""
     lines = [
-        "| | method | sampler | steps | evaluations | Frechet distance | text-image R@1 | ms a picture | times faster |",
+        "| checkpoint | method | sampler | steps | evaluations | Frechet distance | text-image R@1 | ms a picture | times faster |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in sorted(
-        result["rows"], key=lambda row: (row["role"] == "student", row["method"], -row["steps"])
+        result["rows"], key=lambda row: (row["role"] == "student", row["checkpoint"], -row["steps"])
     ):
         lines.append(
-            f"| {row['role']} | {row['method']} | {row['sampler']} | {row['steps']} | {row['evaluations']} | {row['frechet']:.1f} | "
+            f"| {row['checkpoint']} | {row['method']} | {row['sampler']} | {row['steps']} | {row['evaluations']} | {row['frechet']:.1f} | "
             f"{row['score']:.3f} | {row['latency_ms']:.0f} | {row['times_faster']:.1f} |"
         )
     return "\n".join(lines)
