@@ -79,7 +79,9 @@ def test_a_wrong_golden_file_fails(tools: Path, work: Path) -> None:
     (work / "wrong").mkdir()
     for file in (work / "data").iterdir():
         (work / "wrong" / file.name).write_text(file.read_text().replace("-0.9246626", "-0.9246636"))
-    assert "for -0.9246636" in run(inside(tools, work, "/checks/program", "golden", "/checks/wrong"), fails=True)
+    assert "for -0.9246636" in run(
+        inside(tools, work, "/checks/program", "golden", "/checks/wrong"), fails=True
+    )
 
 
 def test_it_draws_the_picture_of_python_and_its_report_is_read(
