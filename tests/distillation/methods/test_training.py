@@ -100,6 +100,7 @@ def test_training_writes_a_student_that_loads(recipe: Recipe, objective: Objecti
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=_name)
+@pytest.mark.slow
 def test_resumed_run_is_the_uninterrupted_one(
     recipe: Recipe, objective: Objective, monkeypatch: pytest.MonkeyPatch
 ) -> None:

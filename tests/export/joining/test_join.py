@@ -15,6 +15,8 @@ from fewstep_export.coreml.evaluate import Evaluator
 from fewstep_export.exporter import export_generator
 from fewstep_export.package_config import ConvertConfig
 
+pytestmark = pytest.mark.slow  # two exports to Core ML
+
 
 @pytest.fixture(scope="module")
 def bundles(tiny: Generator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:

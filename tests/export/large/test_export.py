@@ -71,6 +71,7 @@ def test_what_needs_the_whole_model_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_more_than_this_machine_has_is_refused_before_anything_is_read(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:

@@ -183,6 +183,7 @@ def test_the_fused_step_of_a_bundle_becomes_an_engine_with_its_loop(tiny: Genera
     assert variant.components.keys() == {"text_encoder", "prompt", "fused_step", "decoder"}
 
 
+@pytest.mark.slow
 def test_graphs_alone_are_for_a_board_that_builds_its_own_engines(tiny: Generator, tmp_path: Path) -> None:
     config = ExportConfig(
         "tiny",

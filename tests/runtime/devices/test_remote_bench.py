@@ -153,6 +153,7 @@ def test_a_file_that_is_not_the_manifests_is_refused(boards: Boards, bundle_copy
     assert nothing_left(board), board.leftovers()
 
 
+@pytest.mark.slow
 def test_a_board_that_shall_build_engines_gets_the_graphs_that_it_needs(
     boards: Boards, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
