@@ -4,6 +4,8 @@ What was measured of N pictures is drawn again N at a time, with replacement; th
 tells what another set of prompts and seeds of the same kind would have given, not whether the judge is right.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -19,5 +21,10 @@ def mean_interval(values: ArrayLike, seed: int = 0) -> Interval:
     array = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     means = [float(array[rng.integers(0, len(array), len(array))].mean()) for _ in range(_SAMPLES)]
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return middle(means)
+
+
+def middle(estimates: Sequence[float]) -> Interval:
+    """Between which the middle 95 % of the estimates (S,) of the samples lie."""
+    low, high = np.quantile(estimates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewstep.gate import Judgement
-from fewstep_distillation.metrics.bootstrap import LEVEL
+from fewstep_distillation.metrics.bootstrap import middle
 from fewstep_distillation.metrics.cache import Array
 from fewstep_distillation.metrics.evaluate import Judges
 from fewstep_distillation.metrics.features import Pictures
@@ -66,9 +66,8 @@ def judge(
 def _judgement(found: tuple[float, float], samples: Sequence[tuple[float, float]]) -> Judgement:
     """Both figures, and how much larger the second is, with the middle 95 % of the bootstrap: both builds of a prompt together."""
     changes = [(after - before) / abs(before) for before, after in samples]
-    low, high = np.quantile(changes, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     before, after = found
-    return Judgement(before, after, (after - before) / abs(before), (float(low), float(high)))
+    return Judgement(before, after, (after - before) / abs(before), middle(changes))
 
 
 def _rgba(pictures: Pictures) -> Pictures:
