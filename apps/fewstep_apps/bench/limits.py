@@ -17,6 +17,8 @@ CONNECTION_SECONDS = 120.0
 """For a request and its answer; the largest file of the app is 4 MiB."""
 SILENCE_SECONDS = 15.0
 """Between two bytes of a request."""
+LINGER_BYTES, LINGER_SECONDS = 4 * REPORT_BYTES, 2.0
+"""Of a refused body that are read so that the client sees the answer, and between two pieces of it."""
 REQUESTS_A_SECOND, REQUESTS_AT_ONCE = 50.0, 500.0
 """Of one address, on end and at the beginning: the app loads some 100 files."""
 ADDRESSES = 1000

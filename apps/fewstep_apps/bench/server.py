@@ -22,7 +22,15 @@ from fewstep.bench.browser_report import BrowserReport
 from fewstep.errors import FewstepError
 from fewstep.records import from_json
 from fewstep.strict_json import parse_json
-from fewstep_apps.bench.limits import CONNECTION_SECONDS, DEVICES, REPORT_BYTES, SILENCE_SECONDS, Guard
+from fewstep_apps.bench.limits import (
+    CONNECTION_SECONDS,
+    DEVICES,
+    LINGER_BYTES,
+    LINGER_SECONDS,
+    REPORT_BYTES,
+    SILENCE_SECONDS,
+    Guard,
+)
 
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",  # with the next one what threads ask for
@@ -230,7 +238,18 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def _refuse(self, status: int, message: str) -> bool:
         self._answer(status, {"error": message})
+        if self.command == "POST":
+            self._linger()
         return False
+
+    def _linger(self) -> None:
+        """Reads some of a body that nobody wants: closing with bytes unread resets the connection, and the answer is lost."""
+        self.connection.settimeout(LINGER_SECONDS)
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            left = LINGER_BYTES
+            while left > 0 and (data := self.connection.recv(1 << 16)):
+                left -= len(data)
 
     def _answer(self, status: int, value: Mapping[str, object]) -> None:
         content = json.dumps(value).encode()

@@ -1,6 +1,8 @@
 """The benchmark's server: its token, and what it refuses."""
 
 import json
+import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -108,6 +110,18 @@ def test_what_is_no_report_is_refused(
     found, answer = ask(f"{url}/report/{session.token}", body)
     assert found == status and message in answer["error"]
     assert session.reports == {}
+
+
+def test_who_still_sends_too_much_when_refused_hears_why(url: str, session: Session) -> None:
+    """A server that closes at once resets the connection under what is yet to be sent."""
+    host, port = url.removeprefix("http://").split(":")
+    head = f"POST /report/{session.token} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(f"{head}Content-Length: {3 * REPORT_BYTES}\r\n\r\n".encode())
+        for _ in range(3):
+            time.sleep(0.05)
+            client.sendall(bytes(REPORT_BYTES))
+        assert b" 413 " in client.recv(100)
 
 
 def test_files_come_with_the_headers_that_threads_ask_for(url: str) -> None:
