@@ -181,7 +181,7 @@ class Student:
             sampling=sampling,
             training=self._facts(),
         )
-        return Checkpoint(config, self.checkpoint.autoencoder, module)
+        return Checkpoint(config, self.checkpoint.autoencoder, module, self.checkpoint.words)
 
     def _facts(self) -> Mapping[str, object]:
         return {

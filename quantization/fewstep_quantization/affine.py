@@ -30,8 +30,13 @@ class Range:
         return np.asarray((quantised - np.float32(zero)) * scale, dtype=np.float32)
 
 
+def least_step(weights: FloatArray, noise: float) -> float:
+    """The step whose rounding errors, uniform and so a twelfth of its square, are this part of the weights' size (root mean square)."""
+    return noise * float(np.sqrt(12 * np.mean(np.square(weights, dtype=np.float64))))
+
+
 def quantise_weights(
-    weights: FloatArray, bits: int = 8, axis: int = 0
+    weights: FloatArray, bits: int = 8, axis: int = 0, noise: float = 0.0
 ) -> tuple[npt.NDArray[np.int8], FloatArray]:
     """Symmetric signed weights, one scale an output: (q int8 of the same shape, scales float32 without `axis`).
 
@@ -39,8 +44,11 @@ def quantise_weights(
         weights: float32, (K, N) for a linear layer.
         bits: 8 uses -127 ... 127.
         axis: the axis (or its first part) that one scale covers.
+        noise: steps are no finer than this rounding error asks for, relative to the size of all weights: fewer levels, which compress
+            better.
     """
     levels = 2 ** (bits - 1) - 1
-    scales = np.maximum(np.abs(weights).max(axis=axis) / levels, _SMALLEST_SCALE).astype(np.float32)
+    smallest = max(least_step(weights, noise), _SMALLEST_SCALE)
+    scales = np.maximum(np.abs(weights).max(axis=axis) / levels, smallest).astype(np.float32)
     quantised = np.rint(weights / np.expand_dims(scales, axis))
     return np.clip(quantised, -levels, levels).astype(np.int8), scales

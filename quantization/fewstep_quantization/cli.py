@@ -46,6 +46,12 @@ def quantize(
             help="Rounding of a layer's input from which on it gets two planes of 8 bits; 1 is off."
         ),
     ] = 0.03,
+    weight_noise: Annotated[
+        float,
+        typer.Option(
+            help="Rounding of int8 weights as a part of their size, like 0.03: coarser ones make a smaller download."
+        ),
+    ] = 0.0,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Layer that stays float, may be repeated.")
     ] = None,
@@ -106,6 +112,7 @@ def quantize(
         cast("Observer", observer),
         migration,
         max_noise,
+        weight_noise,
         tuple(exclude or ()),
         Budget(max_error, max_time),
         Limits(min_speedup, min_psnr, max_size, max_frechet, max_text_loss),

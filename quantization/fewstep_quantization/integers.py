@@ -32,7 +32,7 @@ def build_integers(config: QuantizeConfig, inputs: Inputs, on_progress: OnProgre
     """
     name = NETWORKS[inputs.variant.loop.form]
     statics = {
-        component: StaticGraph.of(graph, config.exclude)
+        component: StaticGraph.of(graph, config.exclude, config.weight_noise)
         for component, graph in inputs.graphs.items()
         if component in (name, DECODER, TEXT_ENCODER)
     }

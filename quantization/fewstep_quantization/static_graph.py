@@ -1,7 +1,7 @@
 """Static W8A8 of one graph, linear layers and spatial convolutions together, from the calls that it is to be calibrated on."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -32,17 +32,23 @@ NOISE = 0.03
 
 @dataclass(frozen=True)
 class StaticGraph:
-    """A prepared FP32 graph, and the layers that stay float with the reason."""
+    """A prepared FP32 graph, the layers that stay float with the reason, and how coarse the steps of its weights are at least.
+
+    `weight_noise` is what `quantise_weights` calls noise.
+    """
 
     graph: onnx.ModelProto
     reasons: Mapping[str, str]
+    weight_noise: float = 0.0
 
     @classmethod
-    def of(cls, model: onnx.ModelProto, exclude: Collection[str] = ()) -> "StaticGraph":
+    def of(
+        cls, model: onnx.ModelProto, exclude: Collection[str] = (), weight_noise: float = 0.0
+    ) -> "StaticGraph":
         """The graph prepared; small layers and those excluded by name stay float."""
         graph = prepare(model, spatial=True)
         reasons = dict.fromkeys(small_layers(graph), SMALL) | dict.fromkeys(one_row_layers(graph), ONE_ROW)
-        return cls(graph, reasons | dict.fromkeys(exclude, EXCLUDED))
+        return cls(graph, reasons | dict.fromkeys(exclude, EXCLUDED), weight_noise)
 
     @property
     def layers(self) -> list[str]:
@@ -66,7 +72,7 @@ class StaticGraph:
         """The same function with the outlying channels of the activations evened out."""
         peaks = {tensor: h.peaks for tensor, h in histograms.items() if h.peaks is not None}
         linears = [layer.name for layer in find_linears(self.graph) if layer.name not in self.reasons]
-        return StaticGraph(migrate(self.graph, peaks, linears, strength), self.reasons)
+        return replace(self, graph=migrate(self.graph, peaks, linears, strength))
 
     def noisy(self, histograms: Mapping[str, Histogram], observer: Observer, most: float) -> frozenset[str]:
         """The linear layers whose input 8 bits would round by more than this part of its size."""
@@ -83,7 +89,7 @@ class StaticGraph:
         for layer in find_linears(self.graph):
             gram = grams[layer.input].value if layer.input in grams else None
             if layer.name not in self.reasons and gram is not None:
-                scales = quantise_weights(layer.weights)[1]
+                scales = quantise_weights(layer.weights, noise=self.weight_noise)[1]
                 found[layer.name] = round_weights(layer.weights, scales, gram)
         return found
 
@@ -95,18 +101,21 @@ class StaticGraph:
         rounded: Mapping[str, Rounded] | None = None,
     ) -> onnx.ModelProto:
         """The graph in integers, `wide` layers in two planes, but for the layers of `reasons` and those excluded here."""
-        skip = {*self.reasons, *exclude}
-        integers = to_static_int8_conv(to_static_int8(self.graph, ranges, skip, wide, rounded), ranges, skip)
-        return to_int8_embeddings(one_row_weights(integers, self.reasons))
+        skip, noise = {*self.reasons, *exclude}, self.weight_noise
+        integers = to_static_int8(self.graph, ranges, skip, wide, rounded, noise)
+        integers = to_static_int8_conv(integers, ranges, skip, noise)
+        return to_int8_embeddings(one_row_weights(integers, self.reasons, noise), noise)
 
 
-def one_row_weights(model: onnx.ModelProto, reasons: Mapping[str, str]) -> onnx.ModelProto:
+def one_row_weights(
+    model: onnx.ModelProto, reasons: Mapping[str, str], noise: float = 0.0
+) -> onnx.ModelProto:
     """The layers of one row with their weights in 8 bits and a scale of its own for every block of the row.
 
     They are a fifth of a small network's file. With the activations in float the kernel took 23 ms of a DiT's 80, with 8 bits 1.
     """
     others = {layer.name for layer in find_linears(model) if reasons.get(layer.name) != ONE_ROW}
-    return to_weight_only(model, 8, others)
+    return to_weight_only(model, 8, others, noise)
 
 
 def ranges_of(histograms: Mapping[str, Histogram], observer: Observer) -> Mapping[str, Range]:

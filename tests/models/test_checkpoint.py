@@ -47,6 +47,16 @@ def test_save_then_load_gives_the_same_values_in_half_precision(
     assert digest(tmp_path) == first
 
 
+def test_words_are_kept_and_read_where_the_autoencoder_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    dataclasses.replace(checkpoint, words=("a", "heart")).save(tmp_path / "teacher")
+    assert Checkpoint.load(tmp_path / "teacher").words == ("a", "heart")
+    student = dataclasses.replace(checkpoint.config, weights={"autoencoder": "teacher"})
+    (tmp_path / "student").mkdir()
+    save_weights(checkpoint.denoiser, tmp_path / "student/denoiser.safetensors")
+    write_config(student, tmp_path / "student")
+    assert Checkpoint.load(tmp_path / "student").words == ("a", "heart")
+
+
 def test_latent_statistics_undo_each_other() -> None:
     statistics = LatentStatistics((2.0, 0.5), (1.0, -3.0))
     z = torch.randn(3, 2, 4, 4)

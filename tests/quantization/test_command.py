@@ -62,6 +62,8 @@ def test_bad_input_is_named(own_bundle: Path, tmp_path: Path) -> None:
         quantize(QuantizeConfig(own_bundle, "int8", prompts=empty))
     with pytest.raises(FewstepError, match=r"expected the scheme .*, found 'int3'"):
         QuantizeConfig(own_bundle, "int3")  # type: ignore[arg-type]
+    with pytest.raises(FewstepError, match=r"weight noise of 0 to 0\.3 .*, found 0\.02 with w4"):
+        QuantizeConfig(own_bundle, "w4", weight_noise=0.02)
     with pytest.raises(FewstepError, match="FP32 ONNX graphs"):
         quantize(QuantizeConfig(own_bundle, "int8", variant="fp16"))
 

@@ -1,8 +1,12 @@
 """Captions of a picture: pure functions of its row and a random generator."""
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 
 from fewstep_distillation.data.dataset import Row
+from fewstep_distillation.data.recolour import COLOURS
 from fewstep_distillation.data.styles import WORDS
 
 # Probability of each template; {k} are distinct keywords of the glyph.
@@ -36,6 +40,14 @@ def captions(row: Row, count: int, seed: int) -> list[str]:
     """``count`` captions, the canonical one first; the same for the same row and seed."""
     rng = np.random.default_rng((seed, 1))
     return [canonical_caption(row), *(sample_caption(row, rng) for _ in range(count - 1))]
+
+
+def words(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Every word that a caption of these pictures may have, in order of the alphabet."""
+    texts = [template.replace("{k}", "") for _, template in TEMPLATES]
+    texts = [text.format(name="", style="") for text in texts] + list(WORDS.values()) + list(COLOURS)
+    texts += [text for row in rows for text in (row.name, *row.keywords)]
+    return tuple(sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}))
 
 
 def recolour_caption(row: Row, colour: str, rng: np.random.Generator) -> str:

@@ -73,7 +73,7 @@ class DecoderMethod:
             autoencoder=self.config,
             training={**self.checkpoint.config.training, "decoder_teacher": self.checkpoint.config.name},
         )
-        Checkpoint(config, small, self.checkpoint.denoiser).save(folder)
+        Checkpoint(config, small, self.checkpoint.denoiser, self.checkpoint.words).save(folder)
         self._save_sheet(small, folder / "decoded.png")
 
     def _save_sheet(self, small: Autoencoder, path: Path) -> None:

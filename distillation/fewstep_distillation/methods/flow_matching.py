@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewstep_distillation.banks import LatentBank, TextBank, build_banks
+from fewstep_distillation.data.captions import words
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.recipe import FlowMatchingRecipe
 from fewstep_distillation.samples import save_samples
@@ -64,7 +65,8 @@ class FlowMatchingMethod:
         save_samples(self._checkpoint(module), self.dataset, path, self.recipe.run.seed, self.device)
 
     def _checkpoint(self, module: nn.Module) -> Checkpoint:
-        recipe = self.recipe
+        recipe, rows = self.recipe, self.dataset.rows
+        taught = [rows[i] for i in self.dataset.split("train")]
         config = CheckpointConfig(
             name=recipe.name,
             autoencoder=self.autoencoder.config,
@@ -79,4 +81,4 @@ class FlowMatchingMethod:
                 "timesteps": recipe.timesteps.density,
             },
         )
-        return Checkpoint(config, self.autoencoder, module)
+        return Checkpoint(config, self.autoencoder, module, words(taught))

@@ -30,11 +30,20 @@ def load_generator(config: ExportConfig) -> Generator:
             f"expected --size, --lora and --config for diffusers pipelines alone, found one, for {source.name}; leave it out"
         )
     if source.suffix == ".json" and source.is_file():
+        _no_vocabulary(config)
         return load_described(source)
-    return load_native(config.source)
+    return load_native(config.source, config.vocabulary)
+
+
+def _no_vocabulary(config: ExportConfig) -> None:
+    if config.vocabulary is not None:
+        raise FewstepError(
+            f"expected --vocabulary for checkpoints of fewstep alone, found it for {Path(config.source).name}; leave it out"
+        )
 
 
 def _load_pipeline(source: Path, config: ExportConfig) -> Generator:
+    _no_vocabulary(config)
     # These take seconds: they import diffusers.
     from fewstep_export.checkpoints.diffusers import load_diffusers
     from fewstep_export.checkpoints.folder import Folder

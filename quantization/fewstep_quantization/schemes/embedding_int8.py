@@ -12,8 +12,11 @@ from fewstep_quantization.graph import Rewriter, attributes
 _LEAST_ROWS = 256
 
 
-def to_int8_embeddings(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with every constant FP32 table of at least 256 rows, read by Gather along its rows, in 8 bits."""
+def to_int8_embeddings(model: onnx.ModelProto, weight_noise: float = 0.0) -> onnx.ModelProto:
+    """The graph with every constant FP32 table of at least 256 rows, read by Gather along its rows, in 8 bits.
+
+    `weight_noise` is what `quantise_weights` calls noise.
+    """
     graph = Rewriter(model)
     for node in graph.old_nodes:
         table = graph.constants.get(node.input[0]) if node.op_type == "Gather" else None
@@ -26,7 +29,7 @@ def to_int8_embeddings(model: onnx.ModelProto) -> onnx.ModelProto:
         ):
             graph.keep(node)
             continue
-        rows, scales = quantise_weights(table, axis=1)
+        rows, scales = quantise_weights(table, axis=1, noise=weight_noise)
         name = node.output[0]
         row = graph.add("Gather", [graph.constant(rows, f"{name}_s8"), node.input[1]], axis=0)
         scale = graph.add(

@@ -29,6 +29,7 @@ def to_static_int8(
     exclude: Collection[str] = (),
     wide: Collection[str] = (),
     rounded: Mapping[str, Rounded] | None = None,
+    weight_noise: float = 0.0,
 ) -> onnx.ModelProto:
     """The graph with its linear layers in integers.
 
@@ -38,6 +39,7 @@ def to_static_int8(
         exclude: the layers that stay float, by name.
         wide: the layers whose input becomes two planes.
         rounded: integer weights of layers by name, in the steps of `quantise_weights`; others are rounded to the nearest.
+        weight_noise: what `quantise_weights` calls noise.
     """
     inputs: dict[str, Quantised] = {}
     rests: dict[str, Quantised] = {}
@@ -46,7 +48,7 @@ def to_static_int8(
         name = linear.input
         if name not in inputs:
             inputs[name] = _quantise(graph, name, ranges[name])
-        weights = _weights(graph, linear, (rounded or {}).get(linear.name))
+        weights = _weights(graph, linear, (rounded or {}).get(linear.name), weight_noise)
         bias = [] if linear.bias is None else [graph.constant(linear.bias, f"{linear.output}_bias")]
         if linear.name not in wide:
             _product(graph, inputs[name], weights, bias, linear.output)
@@ -59,9 +61,9 @@ def to_static_int8(
     return replace_linears(model, exclude, write)
 
 
-def _weights(graph: Rewriter, linear: Linear, rounded: Rounded | None) -> tuple[str, str, str]:
+def _weights(graph: Rewriter, linear: Linear, rounded: Rounded | None, noise: float) -> tuple[str, str, str]:
     """Names of the s8 weights, their scales and their zero points."""
-    nearest, scales = quantise_weights(linear.weights)
+    nearest, scales = quantise_weights(linear.weights, noise=noise)
     quantised = nearest if rounded is None else rounded
     return (
         graph.constant(quantised, f"{linear.output}_s8"),

@@ -17,7 +17,10 @@ _INT32 = 2**31 - 1
 
 
 def to_static_int8_conv(
-    model: onnx.ModelProto, ranges: Mapping[str, Range], exclude: Collection[str] = ()
+    model: onnx.ModelProto,
+    ranges: Mapping[str, Range],
+    exclude: Collection[str] = (),
+    weight_noise: float = 0.0,
 ) -> onnx.ModelProto:
     """The graph with its spatial convolutions in integers.
 
@@ -25,21 +28,24 @@ def to_static_int8_conv(
         model: a prepared graph.
         ranges: what their inputs and outputs cover, by tensor.
         exclude: the layers that stay float, by name.
+        weight_noise: what `quantise_weights` calls noise.
     """
     graph = Rewriter(model)
     chosen = {layer.output: layer for layer in find_convolutions(model) if layer.name not in exclude}
     for node in graph.old_nodes:
         if node.output[0] in chosen:
             layer = chosen[node.output[0]]
-            _convolution(graph, layer, ranges[layer.input], ranges[layer.output])
+            _convolution(graph, layer, (ranges[layer.input], ranges[layer.output]), weight_noise)
         else:
             graph.keep(node)
     return graph.model()
 
 
-def _convolution(graph: Rewriter, layer: Convolution, before: Range, after: Range) -> None:
-    name = layer.output
-    kernel, scales = quantise_weights(layer.weights.reshape(len(layer.weights), -1), axis=1)
+def _convolution(graph: Rewriter, layer: Convolution, ends: tuple[Range, Range], weight_noise: float) -> None:
+    name, (before, after) = layer.output, ends
+    kernel, scales = quantise_weights(
+        layer.weights.reshape(len(layer.weights), -1), axis=1, noise=weight_noise
+    )
     x_scale, _ = before.u8()
     steps = np.rint(layer.bias / (scales * x_scale).astype(np.float64))
     x, y = (_parameters(graph, f"{name}_{end}", covered) for end, covered in (("x", before), ("y", after)))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from fewstep_quantization.affine import least_step
 from fewstep_quantization.graph import CONTRIB, Rewriter
 from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import FloatArray, Linear
@@ -21,12 +22,19 @@ _LEVEL = 4
 BLOCK: Mapping[Bits, int] = {4: 32, 8: 64}
 
 
-def to_weight_only(model: onnx.ModelProto, bits: Bits, exclude: Collection[str] = ()) -> onnx.ModelProto:
-    """The graph with the weights of its linear layers in blocks of so many bits; those named in `exclude` stay float."""
-    return replace_linears(model, exclude, partial(_write, bits=bits))
+def to_weight_only(
+    model: onnx.ModelProto, bits: Bits, exclude: Collection[str] = (), noise: float = 0.0
+) -> onnx.ModelProto:
+    """The graph with the weights of its linear layers in blocks of so many bits; those named in `exclude` stay float.
+
+    `noise` is that of `quantise_weights`.
+    """
+    return replace_linears(model, exclude, partial(_write, bits=bits, noise=noise))
 
 
-def quantise_blocks(weights: FloatArray, bits: Bits) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+def quantise_blocks(
+    weights: FloatArray, bits: Bits, noise: float = 0.0
+) -> tuple[npt.NDArray[np.uint8], FloatArray]:
     """Weights (K, N) as unsigned numbers around 2^(bits-1): (N, ceil(K / b), b bits / 8) uint8 and scales (N, ceil(K / b)), b weights a block.
 
     The largest absolute value of a block becomes -2^(bits-1), which symmetric rounding would leave unused.
@@ -35,14 +43,16 @@ def quantise_blocks(weights: FloatArray, bits: Bits) -> tuple[npt.NDArray[np.uin
     padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % size)))
     blocks = padded.reshape(rows.shape[0], -1, size)
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
-    scales = np.where(extreme == 0, 1.0, extreme / -middle).astype(np.float32)
+    least = least_step(weights, noise)
+    scales = np.where(np.abs(extreme) < least * middle, least, extreme / -middle)
+    scales = np.where(scales == 0, 1.0, scales).astype(np.float32)
     levels = np.clip(np.rint(blocks / scales) + middle, 0, 2 * middle - 1).astype(np.uint8)
     packed = levels if bits == 8 else levels[..., 0::2] | (levels[..., 1::2] << 4)
     return np.ascontiguousarray(packed), scales[..., 0]
 
 
-def _write(graph: Rewriter, linear: Linear, bits: Bits) -> None:
-    packed, scales = quantise_blocks(linear.weights, bits)
+def _write(graph: Rewriter, linear: Linear, bits: Bits, noise: float) -> None:
+    packed, scales = quantise_blocks(linear.weights, bits, noise)
     weights = graph.constant(packed, f"{linear.output}_q{bits}")
     factors = graph.constant(scales, f"{linear.output}_scales")
     k, n = linear.weights.shape

@@ -13,6 +13,7 @@ from fewstep_distillation.data.captions import (
     captions,
     recolour_caption,
     sample_caption,
+    words,
 )
 from fewstep_distillation.data.dataset import EmojiDataset, Row
 from fewstep_distillation.data.styles import WORDS
@@ -81,3 +82,11 @@ def test_a_new_colour_is_named_before_the_glyph(row: Row) -> None:
         "blue",
         *WORDS.values(),
     }
+
+
+def test_words_are_all_that_captions_are_made_of(row: Row) -> None:
+    known = set(words([row]))
+    for seed in range(20):
+        for caption in captions(row, 20, seed):
+            assert set(re.findall(r"\w+|[^\w\s]", caption)) <= known
+    assert set(re.findall(r"\w+", recolour_caption(row, "purple", np.random.default_rng(0)))) <= known
