@@ -3,6 +3,7 @@
 PYTHON := $(or $(shell command -v python3.11),$(shell command -v python3))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+EXTRAS := export,coreml,openvino,tensorrt,diffusers,train,evaluate,apps,signing,sbom,dev
 BUNDLE := out/emoji-128-4step.fewstep
 SITE := apps/fewstep_apps/web/site
 KOTLIN := tests/apps/android/node_modules/.package-lock.json
@@ -12,7 +13,7 @@ THINGS := "red heart" pizza rocket "cat face" automobile "tropical fish" mushroo
 	snowman "wrapped gift" crown "hot beverage" dragon strawberry robot sunflower
 STYLES := 3d flat
 
-.PHONY: help apps demo test test-slow test-mac test-gpu check format clean
+.PHONY: help apps demo test test-slow test-mac test-gpu check format hashes audit clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -46,7 +47,7 @@ test: check
 ## make test-slow   the tests that take long or need the network (real data)
 test-slow: $(INSTALLED)
 	tools/install.sh
-	$(BIN)/python -m pip install --quiet --no-deps -r tests/references.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r tests/references.txt --require-hashes -c hashes.txt
 	$(BIN)/fewstep data build emoji
 	$(BIN)/python -m pytest -m slow
 
@@ -70,14 +71,25 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+## make hashes      hashes.txt anew, after a change of constraints.txt or tests/references.txt
+hashes: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet uv --require-hashes -c hashes.txt
+	$(BIN)/python tools/hashes.py
+
+## make audit       ask the databases of known vulnerabilities about every pinned version; fails where one cannot be reached
+audit: $(INSTALLED)
+	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r hashes.txt
+	npm --prefix apps/web audit --package-lock-only
+	npm --prefix tests/apps/android audit --package-lock-only
+
 ## make clean       remove caches and build output; .venv, data/ and out/ stay
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
-# pip first: the one that comes with Python 3.11 resolves constraints of extras badly.
-$(INSTALLED): pyproject.toml constraints.txt
+# Every file that is installed has a SHA-256 of hashes.txt, pip's own among them.
+$(INSTALLED): pyproject.toml constraints.txt hashes.txt tools/environment.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=26"
-	$(BIN)/python -m pip install --quiet -e ".[export,coreml,openvino,tensorrt,diffusers,train,evaluate,apps,signing,sbom,dev]" -c constraints.txt
+	$(BIN)/python tools/environment.py $(EXTRAS)
 	touch $@
