@@ -79,7 +79,7 @@ hashes: $(INSTALLED)
 ## make audit       ask the databases of known vulnerabilities about every pinned version; fails where one cannot be reached
 audit: $(INSTALLED)
 	test -x .venv-audit/bin/pip-audit || { $(PYTHON) -m venv .venv-audit && .venv-audit/bin/python -m pip install --quiet pip-audit; }
-	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r hashes.txt
+	.venv-audit/bin/pip-audit --strict --disable-pip -r hashes.txt
 	npm --prefix apps/web audit --package-lock-only
 	npm --prefix tests/apps/android audit --package-lock-only
 

@@ -8,8 +8,9 @@ from fewstep import atomic
 from fewstep.errors import FewstepError
 from fewstep.manifest import Variant
 from fewstep.pipeline import Pipeline
+from fewstep.staged import staged_folder
 from fewstep_export.bundle_manifest import manifest_of, with_options, write_texts
-from fewstep_export.bundle_writer import reusable, staged_folder, write_manifest
+from fewstep_export.bundle_writer import reusable, write_manifest
 from fewstep_export.checkpoints import load_generator
 from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig, OnProgress, OnSay

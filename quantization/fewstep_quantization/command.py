@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fewstep.bundle import Bundle
+from fewstep.errors import FewstepError
 from fewstep.gate import Gate
 from fewstep.manifest import Prompts
 from fewstep.variant import Verification
@@ -29,6 +30,10 @@ def quantize(
         FewstepError: the bundle or the calibration set is not what it should be.
         OSError: the bundle cannot be written.
     """
+    if config.bundle.is_file():
+        raise FewstepError(
+            f"expected the folder of a bundle, found a file, at {config.bundle}; write it as a folder with `fewstep unpack`"
+        )
     bundle = Bundle.open(config.bundle)
     table = bundle.step_table(config.steps, config.sampler)
     judge = installed_judge() if config.judged else None

@@ -1,14 +1,15 @@
 """A new variant in a bundle that is there already: whole, or not at all.
 
-The files go under names that the manifest does not list; the manifest is then replaced in one step, and only after that do files go
-away that no variant lists any more. A reader sees the old bundle or the new one.
+The new bundle is made beside the old one, with links to the files that stay, and takes its place in one step. A reader sees the old
+bundle or the new one, and a run that is killed leaves the old one as it was.
 """
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,13 +19,14 @@ from fewstep import atomic
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.manifest import MANIFEST_NAME, FileRecord, Manifest
+from fewstep.staged import staged_folder
 from fewstep.variant import Variant
 from fewstep_quantization.pictures import Graphs
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A bundle with the new variant in it, whose manifest is not written yet."""
+    """The new bundle, whose manifest is not written yet, in a folder that goes away."""
 
     bundle: Bundle
     name: str
@@ -34,9 +36,15 @@ class Draft:
         return self.bundle.manifest.variant(self.name)
 
 
+class _NotTakenError(Exception):
+    """Nobody called `commit`."""
+
+
 @contextmanager
 def draft(bundle: Bundle, variant: Variant, graphs: Graphs) -> Iterator[Draft]:
-    """Writes the graphs of a variant; what `commit` does not take into the bundle is gone when the block ends.
+    """Makes the bundle with a new variant, which takes the old one's place when the block ends if `commit` was called, else goes away.
+
+    A signature of the old bundle does not come along.
 
     Args:
         bundle: the one to add to.
@@ -44,49 +52,57 @@ def draft(bundle: Bundle, variant: Variant, graphs: Graphs) -> Iterator[Draft]:
         graphs: its graphs by component; components without one keep the file that they have.
 
     Raises:
-        FewstepError: another process is writing the bundle, or has written it since it was opened.
+        FewstepError: another process is writing the bundle, or has written it since it was opened, or a file of it is broken.
         OSError: the files cannot be written.
     """
-    with atomic.sole_writer(bundle.root.absolute()):
-        if Bundle.open(bundle.root).manifest != bundle.manifest:
+    place = bundle.root.resolve()
+    with atomic.sole_writer(place), suppress(_NotTakenError), staged_folder(place) as root:
+        if Bundle.open(place).manifest != bundle.manifest:
             raise FewstepError(
                 f"expected the bundle as it was when it was opened, found another, at {bundle.root}; begin again"
             )
-        yield from _draft(bundle, variant, graphs)
+        shutil.copymode(place, root)
+        for name in bundle.manifest.files:
+            _link(bundle.file(name), root / name)
+        yield _written(Bundle(root, bundle.manifest), variant, graphs)
+        if not (root / MANIFEST_NAME).exists():
+            raise _NotTakenError
 
 
-def _draft(bundle: Bundle, variant: Variant, graphs: Graphs) -> Iterator[Draft]:
+def _written(bundle: Bundle, variant: Variant, graphs: Graphs) -> Draft:
     folder = _new_folder(bundle, f"ort/{variant.name}")
-    try:
-        records = {
-            f"{folder}/{name}.onnx": _write(bundle.root, folder, name, g) for name, g in graphs.items()
-        }
-        components = {
-            name: replace(component, file=f"{folder}/{name}.onnx") if name in graphs else component
-            for name, component in variant.components.items()
-        }
-        manifest = _with(bundle.manifest, replace(variant, components=components), records)
-        yield Draft(Bundle(bundle.root, manifest), variant.name)
-    finally:
-        listed = Bundle.open(bundle.root).manifest.files
-        if not any(name.startswith(f"{folder}/") for name in listed):
-            shutil.rmtree(bundle.root / folder, ignore_errors=True)
+    records = {f"{folder}/{name}.onnx": _write(bundle.root, folder, name, g) for name, g in graphs.items()}
+    components = {
+        name: replace(component, file=f"{folder}/{name}.onnx") if name in graphs else component
+        for name, component in variant.components.items()
+    }
+    manifest = _with(bundle.manifest, replace(variant, components=components), records)
+    return Draft(Bundle(bundle.root, manifest), variant.name)
 
 
 def commit(new: Draft, variant: Variant) -> None:
-    """Makes the draft the bundle, with this as the record of the new variant; removes files that nobody lists any more.
+    """Takes the draft, with this as the record of the new variant and without files that nobody lists any more.
 
     Raises:
         OSError: the manifest cannot be written.
     """
-    root, old = new.bundle.root, Bundle.open(new.bundle.root).manifest
-    manifest = _with(new.bundle.manifest, variant, {})
+    root, manifest = new.bundle.root, _with(new.bundle.manifest, variant, {})
     text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False) + "\n"
-    atomic.write_bytes(root / MANIFEST_NAME, text.encode())
-    for name in old.files.keys() - manifest.files.keys():
-        (root / name).unlink(missing_ok=True)
-        if not any((root / name).parent.iterdir()):
-            (root / name).parent.rmdir()
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        if path.relative_to(root).as_posix() not in manifest.files:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+    (root / MANIFEST_NAME).write_text(text, encoding="utf-8")
+
+
+def _link(file: Path, new: Path) -> None:
+    """A second name of a file, or a copy where the disk knows no such names."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file.resolve(), new)
+    except OSError:
+        shutil.copy2(file, new)
 
 
 def _with(manifest: Manifest, variant: Variant, records: Mapping[str, FileRecord]) -> Manifest:
@@ -102,16 +118,16 @@ def _with(manifest: Manifest, variant: Variant, records: Mapping[str, FileRecord
 
 
 def _new_folder(bundle: Bundle, wanted: str) -> str:
-    """The wanted name, or that with a number, of a folder of which the manifest lists nothing; what is left there is removed."""
+    """The wanted name, or that with a number, of a folder of which the manifest lists nothing."""
     count, folder = 1, wanted
     while any(name.startswith(f"{folder}/") for name in bundle.manifest.files):
         count += 1
         folder = f"{wanted}.{count}"
-    shutil.rmtree(bundle.root / folder, ignore_errors=True)
     return folder
 
 
 def _write(root: Path, folder: str, name: str, graph: onnx.ModelProto) -> FileRecord:
     data = graph.SerializeToString(deterministic=True)
-    atomic.write_bytes(root / folder / f"{name}.onnx", data)
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / folder / f"{name}.onnx").write_bytes(data)
     return FileRecord(hashlib.sha256(data).hexdigest(), len(data))

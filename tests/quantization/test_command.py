@@ -10,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 import fewstep
+from fewstep import archive
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.gate import Judgement
@@ -64,6 +65,11 @@ def test_bad_input_is_named(own_bundle: Path, tmp_path: Path) -> None:
         QuantizeConfig(own_bundle, "int3")  # type: ignore[arg-type]
     with pytest.raises(FewstepError, match=r"weight noise of 0 to 0\.3 .*, found 0\.02 with w4"):
         QuantizeConfig(own_bundle, "w4", weight_noise=0.02)
+    archive.pack(own_bundle, tmp_path / "own.zip")
+    with pytest.raises(
+        FewstepError, match=r"folder of a bundle, found a file, at .*own\.zip; .*`fewstep unpack`"
+    ):
+        quantize(QuantizeConfig(tmp_path / "own.zip", "int8"))
     with pytest.raises(FewstepError, match="FP32 ONNX graphs"):
         quantize(QuantizeConfig(own_bundle, "int8", variant="fp16"))
 

@@ -15,8 +15,9 @@ from fewstep import atomic
 from fewstep.errors import FewstepError
 from fewstep.manifest import Provenance
 from fewstep.records import to_json
+from fewstep.staged import require_replaceable, staged_folder
 from fewstep_export.bundle_manifest import manifest_of, write_texts
-from fewstep_export.bundle_writer import require_replaceable, reusable, staged_folder, write_manifest
+from fewstep_export.bundle_writer import reusable, write_manifest
 from fewstep_export.checkpoints.folder import LIBRARIES
 from fewstep_export.config import FLOATS, ExportConfig, OnProgress, OnSay
 from fewstep_export.large.check import check_graph
