@@ -37,8 +37,8 @@ from record import merge
 from tests.export.conftest import save_tokenizer, tiny_checkpoint, tiny_text_encoder
 
 from fewstep.bundle import Bundle
-from fewstep.cli import guarded
 from fewstep.errors import FewstepError
+from fewstep.guard import guarded
 from fewstep_export.checkpoints.native import build_native
 from fewstep_export.components import Component, Feeds, Generator
 from fewstep_export.config import ExportConfig

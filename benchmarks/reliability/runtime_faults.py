@@ -61,7 +61,7 @@ def memory(options: argparse.Namespace) -> Mapping[str, Any]:
     words = [
         sys.executable,
         "-m",
-        "fewstep.cli",
+        "fewstep",
         "generate",
         str(options.bundle),
         PROMPT,

@@ -14,7 +14,7 @@ as one sentence and exit code 2.
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from fewstep.bench.cli import register as register_bench
-from fewstep.errors import FewstepError, printable
+from fewstep.errors import FewstepError
+from fewstep.guard import guarded
 
 if TYPE_CHECKING:
     from fewstep.bundle import Bundle
@@ -54,26 +55,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 def main() -> None:
     """Runs the command line."""
     guarded(lambda: build_app()(prog_name="fewstep"))
-
-
-def guarded(run: Callable[[], object]) -> None:
-    """Runs it; what a user can cause becomes one sentence on standard error and exit code 2."""
-    try:
-        run()
-    except FewstepError as error:
-        _fail(str(error))
-    except MemoryError:
-        _fail(
-            "expected enough memory, found none left; close other programs, use --sequential or a smaller variant"
-        )
-    except ImportError as error:  # a library that is missing, broken, or finds no memory
-        _fail(
-            f"expected a library that loads, found none ({error}); free some memory, or install fewstep again"
-        )
-    except OSError as error:
-        _fail(
-            f"{error.strerror or error}: {error.filename or 'while reading or writing'}; nothing half-written was left"
-        )
 
 
 def build_app() -> typer.Typer:
@@ -288,11 +269,6 @@ def _register(entry: EntryPoint, app: typer.Typer) -> None:
 
 def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _fail(sentence: str) -> None:
-    print(f"fewstep: {printable(sentence)}", file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from fewstep_apps.config import PackageConfig
 from fewstep_apps.folder import whole
 
 _APPS = Path(__file__).parents[1]
-_SCRIPTS = {"fewstep": "fewstep.cli:main", "fewstep-jetson": "fewstep_apps.jetson.cli:main"}
+_SCRIPTS = {"fewstep": "fewstep.__main__:main", "fewstep-jetson": "fewstep_apps.jetson.cli:main"}
 _NEEDS = ("gradio>=6",)  # the extra [jetson]
 
 

@@ -13,7 +13,7 @@ import fewstep
 _SKIPPED = {".pyc"}
 
 
-_SCRIPTS = {"fewstep": "fewstep.cli:main"}
+_SCRIPTS = {"fewstep": "fewstep.__main__:main"}
 
 
 def thin_wheel() -> tuple[str, bytes]:

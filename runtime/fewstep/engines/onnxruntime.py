@@ -40,6 +40,7 @@ class OnnxRuntimeEngine:
     Raises:
         BundleError: the file is no valid graph, or has another signature.
         FewstepError: threads < 1.
+        MemoryError: there is too little memory, here or while it runs.
     """
 
     def __init__(self, path: Path, component: Component, threads: int | None = None) -> None:
@@ -53,6 +54,7 @@ class OnnxRuntimeEngine:
                 str(path), _options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class of their own
+            _require_memory(error)
             raise BundleError(
                 f"expected a graph that ONNX Runtime can load, found a broken one, in {path} "
                 f"({_reason(error)}); export the bundle again"
@@ -71,7 +73,7 @@ class OnnxRuntimeEngine:
         """Runs the graph once; see `Engine.run`."""
         check_tensors(feeds, self._component.inputs, self._where)
         with self._timed():
-            results = self._session.run(self._outputs, dict(feeds))
+            results = self._session.run(self._outputs, dict(feeds), _QUIET)
         outputs = dict(zip(self._outputs, results, strict=True))
         check_tensors(outputs, self._component.outputs, self._where)
         return outputs
@@ -89,7 +91,7 @@ class OnnxRuntimeEngine:
         for name, value in results.items():
             binding.bind_ortvalue_output(name, value)
         with self._timed():
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(binding, _QUIET)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -98,8 +100,15 @@ class OnnxRuntimeEngine:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - as above
+            _require_memory(error)
             raise FewstepError(f"expected {self._where} to run, found an error ({_reason(error)})") from None
         self._here.seconds = perf_counter() - begin
+
+
+def _require_memory(error: Exception) -> None:
+    """ONNX Runtime has no exception of its own for want of memory: these are C++'s words and those of its arena."""
+    if any(words in str(error) for words in ("bad_alloc", "Failed to allocate memory")):
+        raise MemoryError from None
 
 
 def _keep_for_ever() -> None:
@@ -121,6 +130,15 @@ def _value(array: npt.NDArray[np.generic], where: str) -> onnxruntime.OrtValue:
     if not array.flags.c_contiguous:
         raise FewstepError(f"expected contiguous arrays, found one with strides {array.strides}, for {where}")
     return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def _quiet() -> onnxruntime.RunOptions:
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _FATAL
+    return options
+
+
+_QUIET = _quiet()
 
 
 def _options(threads: int | None) -> onnxruntime.SessionOptions:
