@@ -5,8 +5,9 @@
 Apple's recipe (ml-stable-diffusion, mixed_bit_compression_pre_analysis.py): each weight alone gets k-means palettes of 1, 2, 4, 6 or 8 bits; what that
 does to the output is measured as PSNR; one threshold for all gives every weight the fewest bits that stay above it. Here on two inputs
 on the way to pictures, with the largest threshold that holds the budget. Ours: `coreml/mixed_bits.py`, with one palette a weight
-(iOS 17) and with one for a few output channels (iOS 18). Errors are those of the output on the fixed inputs of the export, relative in l2, and of two
-whole pictures against FP16. Writes results/coreml_mixed.json.
+(iOS 17) and with one for a few output channels (iOS 18), the budget spent in this network alone. Errors are those of the output on the fixed
+inputs of the export, relative in l2, and of whole pictures against FP16 (eight examples; PSNR of their mean squared error). Writes
+results/coreml_mixed.json.
 """
 
 import json
@@ -28,14 +29,16 @@ from fewstep_export.components import Array
 from fewstep_export.config import ExportConfig
 from fewstep_export.coreml.calibration import Weights
 from fewstep_export.coreml.evaluate import Evaluator, by_rows
-from fewstep_export.coreml.mixed_bits import SMALLEST, Fitted
+from fewstep_export.coreml.mixed_bits import SMALLEST, Fitted, cost, mixed
 from fewstep_export.coreml.palettes import PaletteForm, fit
+from fewstep_export.coreml.picture_gradients import picture_errors
 from fewstep_export.coreml.trajectories import trajectory_inputs
-from fewstep_export.fixed_inputs import fixed_cases, prompts_of
-from fewstep_export.picture_loop import PictureTask, draw_with, psnr
+from fewstep_export.fixed_inputs import fixed_cases
+from fewstep_export.picture_loop import PictureTask, draw_with
 
 RESULT = Path(__file__).parent / "results" / "coreml_mixed.json"
 BITS = (1, 2, 4, 6, 8)
+CHOICES = (3, 4, 6, 8)
 BUDGET = 4.5
 OUTPUT = "velocity"
 Constants = Mapping[str, Array]
@@ -71,6 +74,11 @@ def _psnr(found: Array, right: Array) -> float:
     return float(20 * np.log10(np.abs(right).max() / np.sqrt(np.square(found - right).mean())))
 
 
+def decibels(found: Array, right: Array) -> float:
+    """PSNR of the mean squared error of all pictures."""
+    return float(-10 * np.log10(np.square(found - right).mean()))
+
+
 def main(zoo: str, path: Path) -> None:
     """Measures and writes the file."""
     bundle, generator = Bundle.open(path), load_generator(ExportConfig(zoo, Path("unused.fewstep")))
@@ -83,7 +91,7 @@ def main(zoo: str, path: Path) -> None:
     plain = Evaluator(half, "fp16")
     expected = [plain(feeds)[OUTPUT] for feeds in held]
     runs = {name: by_rows(Evaluator(package, "fp16")) for name, package in packages.items()}
-    task = PictureTask(prompts_of(generator), generator.sampling.table(), generator.guidance.scale)
+    task = PictureTask(generator.prompts.examples[:8], generator.sampling.table(), generator.guidance.scale)
     right = draw_with(generator, runs, task)
     rows: dict[str, dict[str, float]] = {}
 
@@ -92,7 +100,7 @@ def main(zoo: str, path: Path) -> None:
         squares = [np.square(run(f)[OUTPUT] - e).sum() for f, e in zip(held, expected, strict=True)]
         error = float(np.sqrt(sum(squares) / sum(np.square(e).sum() for e in expected)))
         pictures = draw_with(generator, {**runs, "denoiser": by_rows(run)}, task)
-        rows[name] = {"bits": round(bits, 3), "error": error, "psnr": psnr(pictures, right)}
+        rows[name] = {"bits": round(bits, 3), "error": error, "psnr": decibels(pictures, right)}
         print(name, rows[name], flush=True)
         facts = {
             "date": datetime.now(UTC).date().isoformat(),
@@ -103,11 +111,11 @@ def main(zoo: str, path: Path) -> None:
         RESULT.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
     for name, grouped in (("ours, iOS 18", True), ("ours, iOS 17", False)):
-        chosen = Fitted(half, inputs, grouped).choose((4, 6, 8), BUDGET)
-        spent = sum(
-            s.values.numel() * s.form.bits + s.form.groups(len(s.values)) * 16 * 2**s.form.bits
-            for s in chosen.values()
-        )
+        fitted = Fitted(half, inputs, grouped)
+        changes = {**dict.fromkeys(packages, {}), "denoiser": fitted.changes(CHOICES)}
+        errors = picture_errors(generator, packages, changes)
+        chosen = mixed({"denoiser": fitted}, errors, CHOICES, BUDGET)["denoiser"]
+        spent = sum(cost(s) * s.values.numel() for s in chosen.values())
         values = {name: stored.values.numpy().astype(np.float16) for name, stored in chosen.items()}
         judge(name, values, spent / sum(stored.values.numel() for stored in chosen.values()))
     judge("Apple's recipe", *apples(half, list(inputs[:: len(inputs) // 2])[:2]))

@@ -1,7 +1,8 @@
 """A saved Core ML package, evaluated on any machine.
 
 "exact" computes in float64 and tells whether the program is right; "fp16" rounds every value to the type that the program declares,
-with float32 inside an operator, as a device with wide accumulators does. Neither says anything about speed or placement.
+with float32 inside an operator, as a device with wide accumulators does; "fp32" rounds nothing but that, and is what gradients are taken of.
+None says anything about speed or placement.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ from fewstep_export.coreml.evaluation import OPERATORS
 from fewstep_export.coreml.package import Literal as Stored
 from fewstep_export.coreml.package import Operation, Package, TensorType, read_package
 
-Mode = Literal["exact", "fp16"]
+Mode = Literal["exact", "fp16", "fp32"]
 Observe = Callable[[Operation, Mapping[str, Any]], None]
 """Told of every operation before it runs, with its arguments."""
 _FLOATS = ("fp16", "fp32", "fp64")
@@ -57,20 +58,38 @@ class Evaluator:
         Raises:
             FewstepError: the program holds an unknown operator, or a value has another shape than the program declares.
         """
-        package = self._package
+        with torch.no_grad():
+            found = self.tensors({name: torch.from_numpy(np.array(value)) for name, value in feeds.items()})
+        return {name: value.numpy().astype(np.float32) for name, value in found.items()}
+
+    def tensors(
+        self, feeds: Mapping[str, Tensor], constants: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The outputs by name in the arithmetic of the mode, with gradients in the mode "fp32".
+
+        Args:
+            feeds: inputs by name.
+            constants: other values of these constants, of any shape with as many values.
+
+        Raises:
+            FewstepError: see `__call__`.
+        """
+        package, given = self._package, constants or {}
         values: dict[str, Any] = {
-            name: self._typed(torch.from_numpy(np.array(feeds[name])), kind, name)
-            for name, kind in package.inputs.items()
+            name: self._typed(feeds[name], kind, name) for name, kind in package.inputs.items()
         }
         uses = _uses(package)
-        with torch.inference_mode():
-            for operation in package.operations:
+        for operation in package.operations:
+            name = next(iter(operation.outputs), "")
+            if name in given:
+                values[name] = given[name].reshape(operation.outputs[name].shape)
+            else:
                 values |= self._run_or_kept(operation, values)
-                for name in _names(operation):
-                    uses[name] -= 1
-                    if not uses[name]:
-                        del values[name]
-        return {name: values[name].numpy().astype(np.float32) for name in package.outputs}
+            for used in _names(operation):
+                uses[used] -= 1
+                if not uses[used]:
+                    del values[used]
+        return {name: values[name] for name in package.outputs}
 
     def with_constants(self, values: Mapping[str, Array]) -> "Evaluator":
         """The same program with other values of these constants."""
@@ -123,7 +142,8 @@ class Evaluator:
             return value.to(torch.bool if kind.dtype == "bool" else torch.int32)
         if self._mode == "exact":
             return value.double()
-        return value.half().float() if kind.dtype == "fp16" else value.float()
+        rounded = self._mode == "fp16" and kind.dtype == "fp16"
+        return value.half().float() if rounded else value.float()
 
 
 def by_rows(run: Run, batch: int = 1) -> Run:

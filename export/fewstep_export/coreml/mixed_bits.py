@@ -1,30 +1,27 @@
-"""How many bits each weight's palettes get under a budget, by the error that each causes at the outputs.
+"""How many bits each weight's palettes get under a budget for a whole model, by the error that each causes in pictures.
 
-Apple's recipe (mixed-bit palettization of Stable Diffusion) stores one weight at a time in few bits and ranks weights by what that does to
-the output. Here the same is measured on palettes with GPTQ's error feedback (`palettes.py`) over the inputs of whole trajectories. What
-other bits would do is told by the error of the layer itself, and the bits are spent by greedy choice: the step down whose error
-grows least for each bit saved goes first. Errors of weights are taken to add.
+Apple's recipe (mixed-bit palettization of Stable Diffusion) stores one weight at a time in few bits and ranks the weights of one network
+by what that does to its output. Here palettes have GPTQ's error feedback (`palettes.py`), their errors are those of whole pictures
+(`picture_gradients.py`), measured for every number of bits, and one budget holds for all networks together. Bits are spent by greedy choice:
+the step down whose error grows least for each bit saved goes first. Errors of weights are taken to add.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from fewstep.network import Feeds
-from fewstep_export.components import Array
 from fewstep_export.coreml.calibration import Weights, hessians
-from fewstep_export.coreml.evaluate import Evaluator
-from fewstep_export.coreml.palettes import PaletteForm, error, fit
-from fewstep_export.coreml.trajectories import spread
+from fewstep_export.coreml.palettes import PaletteForm, fit
+from fewstep_export.coreml.picture_gradients import Changes, Errors
 
 SMALLEST = 512
 """Weights with fewer values stay FP16: their palettes would cost what they save."""
-MEASURED = 4
-"""So many inputs, spread over those given, are evaluated for each weight: a run takes half a second."""
+TEXT_ENCODER, TEXT_BITS = "text_encoder", 4.0
+"""What a text encoder may take at most, bits a weight on average. Its errors move pictures as far as those of a denoiser do, but to others
+that are as good: a Frechet distance hardly tells them apart."""
 _PALETTE_COST = 0.08
 """Bits a weight that palettes may cost; output channels share a palette until it holds."""
 
@@ -59,39 +56,51 @@ class Fitted:
     """
 
     def __init__(self, half: Path, cases: Sequence[Feeds], grouped: bool) -> None:
-        self._half, self._cases, self._grouped = half, cases, grouped
+        self._grouped = grouped
         self._weights = Weights.read(half, SMALLEST).values
         self._hessians = hessians(half, cases)
         self._stored: dict[int, Mapping[str, Stored]] = {}
 
-    def choose(self, choices: Sequence[int], budget: float) -> Mapping[str, Stored]:
-        """All weights in palettes.
-
-        Args:
-            choices: bits of an index that a weight may have, ascending; one alone is taken for all.
-            budget: bits a weight on average, palettes included; more than the least that the choices allow.
-        """
-        forms = {bits: self._all_in(bits) for bits in choices}
-        if len(choices) == 1:
-            return forms[choices[0]]
-        cases = spread(self._cases, MEASURED)
-        measured = _measure(self._half, forms[choices[0]], cases)
-        options = [
-            _options(
-                weight, {b: form[name] for b, form in forms.items()}, self._hessians.get(name), measured[name]
-            )
-            for name, weight in self._weights.items()
-        ]
-        chosen = spend([weight.numel() for weight in self._weights.values()], options, budget)
-        return {name: forms[bits][name] for name, bits in zip(self._weights, chosen, strict=True)}
-
-    def _all_in(self, bits: int) -> Mapping[str, Stored]:
+    def in_bits(self, bits: int) -> Mapping[str, Stored]:
+        """All weights in palettes of 2^bits values."""
         if bits not in self._stored:
             self._stored[bits] = {
                 name: _store(weight, bits, self._grouped, self._hessians.get(name))
                 for name, weight in self._weights.items()
             }
         return self._stored[bits]
+
+    def changes(self, choices: Sequence[int]) -> Changes:
+        """The weights in each of these numbers of bits."""
+        return {name: {bits: self.in_bits(bits)[name].values for bits in choices} for name in self._weights}
+
+
+def mixed(
+    fitted: Mapping[str, Fitted], errors: Mapping[str, Errors], choices: Sequence[int], budget: float
+) -> Mapping[str, Mapping[str, Stored]]:
+    """The weights of all networks in palettes, by component.
+
+    Args:
+        fitted: the networks.
+        errors: what each weight in so many bits does to pictures.
+        choices: bits of an index that a weight may have, ascending.
+        budget: bits a weight on average over all networks, palettes included; more than the least that the choices allow.
+    """
+    forms = {name: {bits: network.in_bits(bits) for bits in choices} for name, network in fitted.items()}
+    weights = [(name, w) for name, some in forms.items() for w in some[choices[0]]]
+    sizes = {(name, w): forms[name][choices[0]][w].values.numel() for name, w in weights}
+    options = {(name, w): _options(forms[name], w, errors[name][w]) for name, w in weights}
+
+    def spent(some: Sequence[tuple[str, str]], bits: float) -> dict[tuple[str, str], int]:
+        chosen = spend([sizes[k] for k in some], [options[k] for k in some], bits)
+        return dict(zip(some, chosen, strict=True))
+
+    text = [key for key in weights if key[0] == TEXT_ENCODER]
+    others = [key for key in weights if key[0] != TEXT_ENCODER]
+    chosen = spent(text, min(TEXT_BITS, budget))
+    left = budget * sum(sizes.values()) - sum(options[k][b].cost * sizes[k] for k, b in chosen.items())
+    chosen |= spent(others, left / max(sum(sizes[k] for k in others), 1))
+    return {name: {w: some[chosen[name, w]][w] for w in some[choices[0]]} for name, some in forms.items()}
 
 
 def spend(sizes: Sequence[int], options: Sequence[Options], budget: float) -> list[int]:
@@ -122,14 +131,13 @@ def _slope(now: Option, fewer: Option) -> float:
     return (fewer.error - now.error) / (now.cost - fewer.cost)
 
 
-def _options(
-    weight: Tensor, forms: Mapping[int, Stored], hessian: Tensor | None, measured: float
-) -> dict[int, Option]:
-    """What each number of bits costs and does: `measured` with the fewest, with more as the error of the layer itself shrinks."""
-    inputs = torch.eye(weight.shape[1]) if hessian is None else hessian
-    own = {bits: error(weight, stored.values, inputs) for bits, stored in forms.items()}
-    most = max(*own.values(), 1e-12)
-    return {bits: Option(_cost(stored), measured * own[bits] / most) for bits, stored in forms.items()}
+def _options(forms: Mapping[int, Mapping[str, Stored]], weight: str, errors: Mapping[int, float]) -> Options:
+    """What each number of bits costs and does; more bits are taken to do no more harm than fewer, which an estimate may say."""
+    worst, options = float("inf"), {}
+    for bits, stored in sorted(forms.items()):
+        worst = min(worst, errors[bits])
+        options[bits] = Option(cost(stored[weight]), worst)
+    return options
 
 
 def _store(weight: Tensor, bits: int, grouped: bool, hessian: Tensor | None) -> Stored:
@@ -143,23 +151,7 @@ def shared_by(bits: int, rows: int, columns: int) -> int:
     return min((size for size in range(1, rows) if rows % size == 0 and size >= wanted), default=0)
 
 
-def _cost(stored: Stored) -> float:
-    """Bits a weight."""
+def cost(stored: Stored) -> float:
+    """Bits a weight, with the palettes' share."""
     palettes = stored.form.groups(len(stored.values)) * 16 * 2**stored.form.bits
     return stored.form.bits + palettes / stored.values.numel()
-
-
-def _measure(half: Path, coarse: Mapping[str, Stored], cases: Sequence[Feeds]) -> Mapping[str, float]:
-    """By weight, the squared relative error of the outputs while it alone is stored."""
-    evaluate = Evaluator(half, "fp16")
-    right = [evaluate(feeds) for feeds in cases]
-    measured = {}
-    for name, stored in coarse.items():
-        run = evaluate.with_constants({name: stored.values.numpy().astype(np.float16)})
-        measured[name] = sum(_difference(run(feeds), b) for feeds, b in zip(cases, right, strict=True))
-    return measured
-
-
-def _difference(found: Mapping[str, Array], right: Mapping[str, Array]) -> float:
-    """Sum of the squared relative errors of all outputs."""
-    return sum(float(np.square(found[name] - b).sum() / np.square(b).sum()) for name, b in right.items())

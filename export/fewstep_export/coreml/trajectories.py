@@ -10,7 +10,7 @@ from fewstep_export.components import Array, Generator
 from fewstep_export.fixed_inputs import prompts_of
 from fewstep_export.picture_loop import PictureTask, draw_with
 
-PICTURES = 8
+PICTURES = 16
 ROWS = 48
 """Inputs of a network that are kept, spread over the pictures and steps."""
 Inputs = Callable[[], Mapping[str, Sequence[Feeds]]]
@@ -35,7 +35,7 @@ def trajectory_inputs(
 
     runs = {component.name: recorded(component.name, component.run) for component in generator.components}
     table, scale = generator.sampling.table(), generator.guidance.scale
-    draw_with(generator, runs, PictureTask(_prompts(generator, pictures), table, scale))
+    draw_with(generator, runs, PictureTask(examples(generator, pictures), table, scale))
     return {name: spread(some, rows) for name, some in found.items() if some}
 
 
@@ -49,11 +49,8 @@ def spread(cases: Sequence[Feeds], count: int) -> list[Feeds]:
     return [cases[i] for i in sorted(places)]
 
 
-def _prompts(generator: Generator, count: int) -> tuple[str, ...]:
-    """Examples in all styles by turns, and the fixed prompts where there are none."""
+def examples(generator: Generator, count: int) -> tuple[str, ...]:
+    """Prompts: the model's own examples by turns, each round in other styles; the fixed prompts where there are none."""
     styles = [f", {style} style" for style in generator.prompts.styles] or [""]
-    written = [
-        f"{text}{styles[i % len(styles)]}"
-        for i, text in enumerate(generator.prompts.examples[::-1] or prompts_of(generator))
-    ]
-    return tuple(written[:count])
+    texts = generator.prompts.examples[::-1] or prompts_of(generator)
+    return tuple(texts[i % len(texts)] + styles[(i + i // len(texts)) % len(styles)] for i in range(count))

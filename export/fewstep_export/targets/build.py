@@ -61,8 +61,9 @@ def _coreml(
     root: Path,
     begin: Begin,
 ) -> list[Build]:
+    from fewstep_export.coreml.picture_gradients import picture_errors
     from fewstep_export.coreml.trajectories import trajectory_inputs
     from fewstep_export.targets import coreml  # coremltools is an extra
 
-    inputs = partial(trajectory_inputs, generator)
-    return coreml.build(graphs, config.precisions, config.packages, cases, inputs, root, begin)
+    inputs, errors = partial(trajectory_inputs, generator), partial(picture_errors, generator)
+    return coreml.build(graphs, config.precisions, config.packages, cases, inputs, errors, root, begin)

@@ -1,7 +1,7 @@
 """The target Core ML: .mlpackage folders, each judged by reading it back from disk."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,15 +15,16 @@ from fewstep_export.config import FLOATS, Precision
 from fewstep_export.coreml.compress import SCHEMES, compress, palettize
 from fewstep_export.coreml.convert import convert
 from fewstep_export.coreml.evaluate import Evaluator, Mode, by_rows
-from fewstep_export.coreml.mixed_bits import Fitted
+from fewstep_export.coreml.mixed_bits import Fitted, Stored, mixed
 from fewstep_export.coreml.package import read_package
+from fewstep_export.coreml.picture_gradients import PictureErrors
 from fewstep_export.coreml.ranges import eight_bit_ranges
 from fewstep_export.coreml.trajectories import Inputs, spread
 from fewstep_export.coreml.verify import FP16_TOLERANCE, FP32_TOLERANCE, verify_package, worst
 from fewstep_export.fixed_inputs import Case, Cases
 from fewstep_export.onnx_export import ExportedComponent
 from fewstep_export.package_config import ConvertConfig
-from fewstep_export.picture_loop import MINIMUM_PSNR, MINIMUM_PSNR_FP32
+from fewstep_export.picture_loop import MINIMUM_PSNR_FP32
 from fewstep_export.signature import component_record
 from fewstep_export.targets.ort import Begin, Build, to_fp16
 from fewstep_export.tensorrt.qdq import quantized
@@ -32,6 +33,8 @@ _RANGED = 24
 """Of the inputs on the way to pictures, so many give the ranges of eight-bit activations."""
 _FLOAT_ACTIVATIONS = frozenset({"text_encoder"})
 """Components that int8 gives weights of eight bits alone: this one runs once a picture, and is sensitive."""
+_MINIMUM_PSNR_FP16 = 30.0
+"""Of pictures, in dB. A student of few steps turns the rounding of FP16 into 34 dB for some prompts and into 60 for others."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,19 @@ def build(
     config: ConvertConfig,
     cases: Cases,
     inputs: Inputs,
+    picture_errors: PictureErrors,
     root: Path,
     begin: Begin,
 ) -> list[Build]:
     """Writes packages under `root`/coreml and returns the variants, named "coreml-" and the precision, in the given order.
 
     FP32 is made and held to its tight bound whether it is asked for or not, since it alone shows small mistakes: it goes first,
-    then FP16, then what is made of FP16. Palettes and ranges of activations are fitted to `inputs`.
+    then FP16, then what is made of FP16. Palettes and ranges of activations are fitted to `inputs`; mixed bits are chosen by `picture_errors`.
 
     Raises:
         FewstepError: a package does not compute what its graph does, or cannot be made.
     """
-    packages = _Packages(graphs, config, cases, cache(inputs), root)
+    packages = _Packages(graphs, config, cases, cache(inputs), picture_errors, root)
     builds = {}
     for precision in sorted(precisions, key=_order):
         begin(f"converting to Core ML {precision} and verifying")
@@ -78,16 +82,18 @@ class _Packages:
         config: ConvertConfig,
         cases: Cases,
         inputs: Inputs,
+        picture_errors: PictureErrors,
         root: Path,
     ) -> None:
         self._graphs, self._config, self._root = graphs, config, root
-        self._inputs = inputs
+        self._inputs, self._picture_errors = inputs, picture_errors
         self._rows = {
             name: [r for case in some for r in split_rows(case.feeds)] for name, some in cases.items()
         }
         self._where = {name: [r for case in some for r in _masks(case)] for name, some in cases.items()}
         self._done: dict[Precision, Build] = {}
         self._palettes: dict[str, Fitted] = {}
+        self._mixed: dict[Precision, Mapping[str, Mapping[str, Stored]]] = {}
 
     def build(self, precision: Precision) -> Build:
         """The variant of a precision, made on first use together with what it is made of."""
@@ -128,7 +134,7 @@ class _Packages:
         if precision == "int8" and name not in _FLOAT_ACTIVATIONS:
             convert(self._in_eight_bits(graph), path, self._config)
         elif SCHEMES[precision].palettes[0]:
-            palettize(half, path, self._fitted(half, name).choose(*SCHEMES[precision].palettes))
+            palettize(half, path, self._in_palettes(precision, name))
         else:
             compress(half, path, precision)
 
@@ -138,11 +144,27 @@ class _Packages:
         ranges = eight_bit_ranges(graph.model, spread(inputs, _RANGED))
         return quantized(to_fp16(graph.model), ranges)
 
-    def _fitted(self, half: Path, name: str) -> Fitted:
+    def _in_palettes(self, precision: Precision, name: str) -> Mapping[str, Stored]:
+        """The weights of a component as a precision stores them."""
+        choices, budget = SCHEMES[precision].palettes
+        if len(choices) == 1:
+            return self._fitted(name).in_bits(choices[0])
+        if precision not in self._mixed:
+            self._mixed[precision] = self._mix(choices, budget)
+        return self._mixed[precision][name]
+
+    def _mix(self, choices: Sequence[int], budget: float) -> Mapping[str, Mapping[str, Stored]]:
+        """The weights of all components, with bits where pictures need them."""
+        fitted = {graph.component.name: self._fitted(graph.component.name) for graph in self._graphs}
+        packages = {graph.component.name: self._path("fp16", graph) for graph in self._graphs}
+        changes = {name: network.changes(choices) for name, network in fitted.items()}
+        return mixed(fitted, self._picture_errors(packages, changes), choices, budget)
+
+    def _fitted(self, name: str) -> Fitted:
         """The palettes of a component."""
         if name not in self._palettes:
-            grouped = self._config.target != "iOS17"
-            self._palettes[name] = Fitted(half, self._inputs()[name], grouped)
+            half = self._root / "coreml" / "fp16" / f"{name}.mlpackage"
+            self._palettes[name] = Fitted(half, self._inputs()[name], self._config.target != "iOS17")
         return self._palettes[name]
 
     def _path(self, precision: Precision, graph: ExportedComponent) -> Path:
@@ -173,7 +195,7 @@ def _bounds(precision: Precision) -> _Bounds:
     if precision == "fp32":
         return _Bounds("exact", FP32_TOLERANCE, MINIMUM_PSNR_FP32)
     if precision == "fp16":
-        return _Bounds("fp16", FP16_TOLERANCE, MINIMUM_PSNR)
+        return _Bounds("fp16", FP16_TOLERANCE, _MINIMUM_PSNR_FP16)
     return _Bounds("fp16", SCHEMES[precision].tolerance, SCHEMES[precision].minimum_psnr)
 
 

@@ -1,5 +1,6 @@
 """Bits under a budget: the greedy choice against all choices, and what is stored."""
 
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from fewstep.network import Feeds
 from fewstep_export.coreml.compress import palettize
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator
-from fewstep_export.coreml.mixed_bits import Fitted, Option, shared_by, spend
+from fewstep_export.coreml.mixed_bits import TEXT_BITS, Fitted, Option, Stored, cost, mixed, shared_by, spend
 from fewstep_export.coreml.package import read_package
+from fewstep_export.coreml.picture_gradients import Errors
 from fewstep_export.onnx_export import Graphs
 from fewstep_export.targets.ort import to_fp16
 
@@ -52,10 +54,10 @@ def half(graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_budget_holds_and_the_package_computes_with_the_palettes(
     grouped: bool, half: Path, inputs: dict[str, list[Feeds]], tmp_path: Path
 ) -> None:
-    chosen = Fitted(half, inputs["decoder"], grouped).choose(CHOICES, 5.5)
+    fitted = Fitted(half, inputs["decoder"], grouped)
+    chosen = mixed({"decoder": fitted}, {"decoder": _errors(fitted)}, CHOICES, 5.5)["decoder"]
     assert len({stored.form.bits for stored in chosen.values()}) > 1
-    size = sum(stored.values.numel() for stored in chosen.values())
-    assert sum(stored.values.numel() * stored.form.bits for stored in chosen.values()) <= 5.5 * size
+    assert _average(chosen.values()) <= 5.5
     path = tmp_path / "mixed.mlpackage"
     palettize(half, path, chosen)
     packed = [op for op in read_package(path).operations if op.operator == "constexpr_lut_to_dense"]
@@ -64,3 +66,26 @@ def test_budget_holds_and_the_package_computes_with_the_palettes(
     rounded = {name: stored.values.numpy().astype(np.float16) for name, stored in chosen.items()}
     expected = Evaluator(half).with_constants(rounded)(inputs["decoder"][0])["image"]
     np.testing.assert_allclose(Evaluator(path)(inputs["decoder"][0])["image"], expected, atol=1e-6)
+
+
+def test_what_the_text_encoder_leaves_goes_to_the_other_networks(
+    half: Path, inputs: dict[str, list[Feeds]]
+) -> None:
+    """The same network twice, with the same errors: one as a text encoder."""
+    fitted = Fitted(half, inputs["decoder"], grouped=True)
+    both = {"text_encoder": fitted, "decoder": fitted}
+    chosen = mixed(both, dict.fromkeys(both, _errors(fitted)), (3, *CHOICES), 4.5)
+    text, others = (_average(chosen[name].values()) for name in both)
+    assert text <= TEXT_BITS < 4.5 < others and (text + others) / 2 <= 4.5
+
+
+def _errors(fitted: Fitted) -> Errors:
+    """Errors by the rule of thumb 4^-bits, of a weight and those after it in turn larger by a half."""
+    bits = (3, *CHOICES)
+    return {name: {b: 1.5**k * 4.0**-b for b in bits} for k, name in enumerate(fitted.in_bits(4))}
+
+
+def _average(chosen: Iterable[Stored]) -> float:
+    """Bits a weight, palettes included."""
+    sizes = [(stored.values.numel(), cost(stored)) for stored in chosen]
+    return sum(size * bits for size, bits in sizes) / sum(size for size, _ in sizes)
