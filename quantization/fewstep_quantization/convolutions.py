@@ -42,6 +42,7 @@ def is_spatial(node: onnx.NodeProto, kernel: npt.NDArray[Any] | None) -> bool:
         and kernel.ndim == 4
         and max(kernel.shape[2:]) > 1
         and attributes(node).get("group", 1) == 1
+        and attributes(node).get("auto_pad", b"NOTSET") == b"NOTSET"
     )
 
 

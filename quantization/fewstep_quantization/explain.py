@@ -20,7 +20,7 @@ INTEGER = frozenset(
 )  # fmt: skip
 _WEIGHTS, _CONVERSIONS = frozenset({"MatMulNBits"}), frozenset({"QuantizeLinear", "DequantizeLinear"})
 _PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "Conv", "FusedConv", "FusedGemm"})
-_RUNS, _WARMUP, _BATCH = 8, 2, 2
+_RUNS, _WARMUP = 8, 2
 _LEAST_SHARE = 0.01
 
 
@@ -41,18 +41,15 @@ def explain_variant(
     float_layers: Mapping[str, Mapping[str, str]],
     threads: int | None = None,
 ) -> Iterator[tuple[str, list[NodeKind]]]:
-    """By component, the kinds of nodes that ONNX Runtime runs after its own optimisation, slowest first."""
+    """By component, the kinds of nodes that ONNX Runtime runs after its own optimisation, slowest first.
+
+    The batch is that of one picture: with guidance the prompt and the negative prompt.
+    """
     bundle = Bundle.open(path)
+    batch = 1 if bundle.manifest.guidance.scale == 1 else 2
     for name, component in bundle.manifest.variant(variant).components.items():
         file = bundle.file(component.file)
-        yield name, explain_graph(file, component, float_layers.get(name, {}), threads)
-
-
-def explain_graph(
-    file: Path, component: Component, float_layers: Mapping[str, str], threads: int | None = None
-) -> list[NodeKind]:
-    """The kinds of nodes of one graph on random inputs of batch 2 (prompt and negative prompt)."""
-    return explain_model(file, _feeds(component), float_layers, threads)
+        yield name, explain_model(file, _feeds(component, batch), float_layers.get(name, {}), threads)
 
 
 def explain_model(
@@ -115,12 +112,12 @@ def _kind(operator: str, times: list[float], float_layers: Mapping[str, str]) ->
     )
 
 
-def _feeds(component: Component) -> Feeds:
+def _feeds(component: Component, batch: int) -> Feeds:
     """Random inputs: unit normal, masks of ones, token 0."""
     generator = np.random.default_rng(0)
     feeds: dict[str, np.ndarray] = {}
     for spec in component.inputs:
-        shape = [size if isinstance(size, int) else _BATCH for size in spec.shape]
+        shape = [size if isinstance(size, int) else batch for size in spec.shape]
         if spec.dtype != "float32":
             feeds[spec.name] = np.zeros(shape, dtype=spec.dtype)
         elif spec.name.startswith("text_mask"):

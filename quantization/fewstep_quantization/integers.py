@@ -32,7 +32,12 @@ def build_integers(config: QuantizeConfig, inputs: Inputs, on_progress: OnProgre
     """
     name = NETWORKS[inputs.variant.loop.form]
     statics = {
-        component: StaticGraph.of(graph, config.exclude, config.weight_noise)
+        component: StaticGraph.of(
+            graph,
+            config.exclude,
+            # The decoder is small, and its errors a veil over what should be transparent.
+            config.weight_noise if component != DECODER else 0.0,
+        )
         for component, graph in inputs.graphs.items()
         if component in (name, DECODER, TEXT_ENCODER)
     }

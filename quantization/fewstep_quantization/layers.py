@@ -6,7 +6,7 @@ from math import prod
 import onnx
 
 from fewstep_quantization.convolutions import find_convolutions
-from fewstep_quantization.graph import shapes
+from fewstep_quantization.graph import constants, shapes
 from fewstep_quantization.linears import find_linears
 
 SMALL = 0.0005
@@ -40,3 +40,21 @@ def small_layers(model: onnx.ModelProto, part: float = SMALL) -> frozenset[str]:
     counts = multiplications(model)
     few = (name for name, count in counts.items() if count < part * sum(counts.values()))
     return one_row_layers(model).union(few)
+
+
+def last_layers(model: onnx.ModelProto) -> frozenset[str]:
+    """The layers that make an output, with nothing behind them but what has one input: nothing evens their errors out."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    layers = {layer.name for layer in find_linears(model)}
+    layers |= {layer.name for layer in find_convolutions(model)}
+    known = constants(model)
+    found: set[str] = set()
+    for output in model.graph.output:
+        name = output.name
+        while name not in layers and name in makers:
+            inputs = [value for value in makers[name].input if value and value not in known]
+            if len(inputs) != 1:
+                break
+            (name,) = inputs
+        found |= {name} & layers
+    return frozenset(found)

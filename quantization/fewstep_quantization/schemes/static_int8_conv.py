@@ -1,7 +1,14 @@
-"""Static W8A8 for spatial convolutions: `com.microsoft.QLinearConv` with the channels last.
+"""Static W8A8 for spatial convolutions: the pixels under the kernel side by side, u8, times its s8 weights (im2col).
 
-Its output is rounded to 8 bits as well, so both ends need a range. The float graph keeps NCHW; the Transposes written here meet those
-of `to_channels_last`, and ONNX Runtime takes such pairs out.
+ONNX Runtime's `QLinearConv` rounds its output to 8 bits as well. At the end of a decoder that alone left the pictures of emoji-128 at 47 dB and their
+Frechet distance at 91 in place of 83 (200 pictures); the product `com.microsoft.MatMulIntegerToFloat` gives floats, 54 dB and 83.7. One thread, ms:
+
+    channels, map   FP32   QLinearConv   here
+    32, 128 x 128   3.03   0.88          1.64
+    64, 64 x 64     2.78   0.75          0.99
+    128, 32 x 32    2.69   0.70          0.82
+
+The float graph keeps NCHW; the Transposes written here meet those of `to_channels_last`, and ONNX Runtime takes such pairs out.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +20,8 @@ from fewstep_quantization.affine import Range, quantise_weights
 from fewstep_quantization.convolutions import Convolution, find_convolutions
 from fewstep_quantization.graph import CONTRIB, TO_FIRST, TO_LAST, Rewriter
 
-_INT32 = 2**31 - 1
+_HEIGHT, _WIDTH, _CHANNELS = 1, 2, 3
+_END = 2**31 - 1
 
 
 def to_static_int8_conv(
@@ -26,7 +34,7 @@ def to_static_int8_conv(
 
     Args:
         model: a prepared graph.
-        ranges: what their inputs and outputs cover, by tensor.
+        ranges: what their inputs cover, by tensor.
         exclude: the layers that stay float, by name.
         weight_noise: what `quantise_weights` calls noise.
     """
@@ -35,39 +43,50 @@ def to_static_int8_conv(
     for node in graph.old_nodes:
         if node.output[0] in chosen:
             layer = chosen[node.output[0]]
-            _convolution(graph, layer, (ranges[layer.input], ranges[layer.output]), weight_noise)
+            _convolution(graph, layer, ranges[layer.input], weight_noise)
         else:
             graph.keep(node)
     return graph.model()
 
 
-def _convolution(graph: Rewriter, layer: Convolution, ends: tuple[Range, Range], weight_noise: float) -> None:
-    name, (before, after) = layer.output, ends
-    kernel, scales = quantise_weights(
-        layer.weights.reshape(len(layer.weights), -1), axis=1, noise=weight_noise
-    )
-    x_scale, _ = before.u8()
-    steps = np.rint(layer.bias / (scales * x_scale).astype(np.float64))
-    x, y = (_parameters(graph, f"{name}_{end}", covered) for end, covered in (("x", before), ("y", after)))
-    data = graph.add("QuantizeLinear", [graph.add("Transpose", [layer.input], perm=TO_LAST), *x])
-    result = graph.add(
-        "QLinearConv",
-        [
-            data,
-            *x,
-            graph.constant(kernel.reshape(layer.weights.shape), f"{name}_s8"),
-            graph.constant(scales, f"{name}_scales"),
-            graph.constant(np.zeros(len(scales), dtype=np.int8), f"{name}_zeros"),
-            *y,
-            graph.constant(np.clip(steps, -_INT32, _INT32).astype(np.int32), f"{name}_bias"),
-        ],
-        domain=CONTRIB,
-        channels_last=1,
-        **layer.attributes,
-    )
-    graph.add("Transpose", [graph.add("DequantizeLinear", [result, *y])], name, perm=TO_FIRST)
-
-
-def _parameters(graph: Rewriter, name: str, covered: Range) -> tuple[str, str]:
+def _convolution(graph: Rewriter, layer: Convolution, covered: Range, weight_noise: float) -> None:
+    name, outputs = layer.output, len(layer.weights)
+    rows, scales = quantise_weights(layer.weights.reshape(outputs, -1), axis=1, noise=weight_noise)
+    kernel = rows.reshape(layer.weights.shape).transpose(2, 3, 1, 0).reshape(-1, outputs)
     scale, zero = covered.u8()
-    return graph.constant(np.array(scale), f"{name}_scale"), graph.constant(np.array(zero), f"{name}_zero")
+    x = graph.constant(np.array(scale), f"{name}_x_scale"), graph.constant(np.array(zero), f"{name}_x_zero")
+    data = graph.add("QuantizeLinear", [graph.add("Transpose", [layer.input], perm=TO_LAST), *x])
+    product = [
+        _patches(graph, data, x[1], layer),
+        graph.constant(np.ascontiguousarray(kernel), f"{name}_s8"),
+        x[0],
+        graph.constant(scales, f"{name}_scales"),
+        x[1],
+        graph.constant(np.zeros(outputs, dtype=np.int8), f"{name}_zeros"),
+        graph.constant(layer.bias, f"{name}_bias"),
+    ]
+    graph.add("Transpose", [graph.add("MatMulIntegerToFloat", product, domain=CONTRIB)], name, perm=TO_FIRST)
+
+
+def _patches(graph: Rewriter, data: str, zero: str, layer: Convolution) -> str:
+    """(B, H, W, C) -> (B, h, w, kh kw C): what the kernel sees at each of its places, shifted along the width first."""
+    top, left, bottom, right = layer.attributes.get("pads", (0, 0, 0, 0))
+    steps, gaps = (layer.attributes.get(key, (1, 1)) for key in ("strides", "dilations"))
+    if top or left or bottom or right:
+        pads = np.array([0, top, left, 0, 0, bottom, right, 0], dtype=np.int64)
+        data = graph.add("Pad", [data, graph.constant(pads, f"{layer.name}_pads"), zero])
+    for axis in (_WIDTH, _HEIGHT):
+        size, step, gap = layer.weights.shape[axis + 1], steps[axis - 1], gaps[axis - 1]
+        shifts = [_shift(graph, data, axis, (k, size), step, gap) for k in range(size)]
+        data = graph.add("Concat", shifts, axis=_CHANNELS) if size > 1 else shifts[0]
+    return data
+
+
+def _shift(graph: Rewriter, data: str, axis: int, place: tuple[int, int], step: int, gap: int) -> str:
+    """What meets weight k of `size` along an axis."""
+    k, size = place
+    behind = (size - 1 - k) * gap
+    bounds = (k * gap, -behind if behind else _END, axis, step)
+    return graph.add(
+        "Slice", [data, *(graph.constant(np.array([b], dtype=np.int64), f"{data}_bound") for b in bounds)]
+    )
