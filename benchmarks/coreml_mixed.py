@@ -112,7 +112,7 @@ def main(zoo: str, path: Path) -> None:
 
     for name, grouped in (("ours, iOS 18", True), ("ours, iOS 17", False)):
         fitted = Fitted(half, inputs, grouped)
-        changes = {**dict.fromkeys(packages, {}), "denoiser": fitted.changes(CHOICES)}
+        changes = {**{key: {} for key in packages}, "denoiser": fitted.changes(CHOICES)}
         errors = picture_errors(generator, packages, changes)
         chosen = mixed({"denoiser": fitted}, errors, CHOICES, BUDGET)["denoiser"]
         spent = sum(cost(s) * s.values.numel() for s in chosen.values())

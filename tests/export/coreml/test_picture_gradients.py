@@ -12,7 +12,7 @@ from fewstep_export.coreml.calibration import Weights
 from fewstep_export.coreml.chain import draw_chain
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator, by_rows
-from fewstep_export.coreml.picture_gradients import Network, picture_errors, walk
+from fewstep_export.coreml.picture_gradients import Changes, Network, picture_errors, walk
 from fewstep_export.onnx_export import Graphs
 from fewstep_export.targets.ort import to_fp16
 
@@ -48,7 +48,8 @@ def test_a_gradient_tells_what_a_small_change_does(
     torch.manual_seed(0)
     weights = Weights.read(halves[component], 512).values
     changed = {name: 2e-3 * w.std() * torch.randn_like(w) for name, w in weights.items()}
-    changes = {c: {} for c in COMPONENTS} | {component: {n: {4: w + changed[n]} for n, w in weights.items()}}
+    changes: dict[str, Changes] = {c: {} for c in COMPONENTS}
+    changes[component] = {n: {4: w + changed[n]} for n, w in weights.items()}
     networks = {c: Network.of(halves[c], changes[c]) for c in COMPONENTS}
     table = tiny.sampling.table()
     walk(networks, draw_chain(tiny, "a red heart", 3, table), tiny, table, seed=5)
