@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from fewstep.samplers import compile_table
 from fewstep_export.checkpoints.native import build_native
 from fewstep_export.components import Generator
-from fewstep_export.config import ExportConfig
+from fewstep_export.config import ExportConfig, Precision
 from fewstep_export.exporter import export_generator
 from fewstep_export.fixed_inputs import Cases, fixed_cases
 from fewstep_export.onnx_export import Graphs, export_component
@@ -91,3 +91,13 @@ def graphs(tiny: Generator, cases: Cases) -> Graphs:
 def bundle(tiny: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of the tiny generator; tests only read it."""
     return export_generator(tiny, ExportConfig("tiny", tmp_path_factory.mktemp("bundles") / "tiny.fewstep"))
+
+
+COREML_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "w8", "palette4")
+
+
+@pytest.fixture(scope="session")
+def coreml_bundle(tiny: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for ONNX Runtime and Core ML (iOS 17); tests only read it."""
+    output = tmp_path_factory.mktemp("coreml-bundles") / "tiny.fewstep"
+    return export_generator(tiny, ExportConfig("tiny", output, ("ort", "coreml"), COREML_PRECISIONS))

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from fewstep.network import Feeds
-from fewstep_export.coreml.convert import convert
 from fewstep_export.fixed_inputs import Cases
-from fewstep_export.onnx_export import Graphs
 
 COMPONENTS = ("text_encoder", "denoiser", "decoder")
 
@@ -25,10 +23,12 @@ def inputs(cases: Cases) -> dict[str, list[Feeds]]:
 
 
 @pytest.fixture(scope="session")
-def packages(graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def packages(coreml_bundle: Path) -> dict[str, Path]:
     """FP32 packages of the tiny generator by component; tests only read them."""
-    folder = tmp_path_factory.mktemp("coreml")
-    paths = {name: folder / f"{name}.mlpackage" for name in COMPONENTS}
-    for name, path in paths.items():
-        convert(graphs[name].model, path)
-    return paths
+    return {name: coreml_bundle / f"coreml/fp32/{name}.mlpackage" for name in COMPONENTS}
+
+
+@pytest.fixture(scope="session")
+def halves(coreml_bundle: Path) -> dict[str, Path]:
+    """FP16 packages of the tiny generator by component; tests only read them."""
+    return {name: coreml_bundle / f"coreml/fp16/{name}.mlpackage" for name in COMPONENTS}

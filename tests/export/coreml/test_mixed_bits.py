@@ -11,7 +11,7 @@ from fewstep.network import Feeds
 from fewstep_export.coreml.compress import palettize
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator
-from fewstep_export.coreml.mixed_bits import TEXT_BITS, Fitted, Option, Stored, cost, mixed, shared_by, spend
+from fewstep_export.coreml.mixed_bits import LEAST, Fitted, Option, Stored, cost, mixed, shared_by, spend
 from fewstep_export.coreml.package import read_package
 from fewstep_export.coreml.picture_gradients import Errors
 from fewstep_export.onnx_export import Graphs
@@ -55,7 +55,7 @@ def test_budget_holds_and_the_package_computes_with_the_palettes(
     grouped: bool, half: Path, inputs: dict[str, list[Feeds]], tmp_path: Path
 ) -> None:
     fitted = Fitted(half, inputs["decoder"], grouped)
-    chosen = mixed({"decoder": fitted}, {"decoder": _errors(fitted)}, CHOICES, 5.5)["decoder"]
+    chosen = mixed({"denoiser": fitted}, {"denoiser": _errors(fitted)}, CHOICES, 5.5)["denoiser"]
     assert len({stored.form.bits for stored in chosen.values()}) > 1
     assert _average(chosen.values()) <= 5.5
     path = tmp_path / "mixed.mlpackage"
@@ -73,10 +73,17 @@ def test_what_the_text_encoder_leaves_goes_to_the_other_networks(
 ) -> None:
     """The same network twice, with the same errors: one as a text encoder."""
     fitted = Fitted(half, inputs["decoder"], grouped=True)
-    both = {"text_encoder": fitted, "decoder": fitted}
+    both = {"text_encoder": fitted, "denoiser": fitted}
     chosen = mixed(both, dict.fromkeys(both, _errors(fitted)), (3, *CHOICES), 4.5)
     text, others = (_average(chosen[name].values()) for name in both)
-    assert text <= TEXT_BITS < 4.5 < others and (text + others) / 2 <= 4.5
+    assert others > 4.5 and (text + others) / 2 <= 4.5
+    assert {stored.form.bits for stored in chosen["text_encoder"].values()} == {4}
+
+
+def test_a_decoder_keeps_its_least_bits(half: Path, inputs: dict[str, list[Feeds]]) -> None:
+    fitted = Fitted(half, inputs["decoder"], grouped=True)
+    chosen = mixed({"decoder": fitted}, {"decoder": _errors(fitted)}, CHOICES, 4.5)["decoder"]
+    assert {stored.form.bits for stored in chosen.values()} == {LEAST["decoder"]}
 
 
 def _errors(fitted: Fitted) -> Errors:

@@ -10,23 +10,10 @@ from fewstep.text_to_image import Drawing
 from fewstep_export.components import Generator
 from fewstep_export.coreml.calibration import Weights
 from fewstep_export.coreml.chain import draw_chain
-from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator, by_rows
 from fewstep_export.coreml.picture_gradients import Changes, Network, picture_errors, walk
-from fewstep_export.onnx_export import Graphs
-from fewstep_export.targets.ort import to_fp16
 
 COMPONENTS = ("text_encoder", "denoiser", "decoder")
-
-
-@pytest.fixture(scope="module")
-def halves(graphs: Graphs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """FP16 packages of the tiny generator; tests only read them."""
-    folder = tmp_path_factory.mktemp("halves")
-    paths = {name: folder / f"{name}.mlpackage" for name in COMPONENTS}
-    for name, path in paths.items():
-        convert(to_fp16(graphs[name].model), path, ConvertConfig("iOS18"))
-    return paths
 
 
 def _draw(

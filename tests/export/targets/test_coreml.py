@@ -8,6 +8,7 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+from tests.export.conftest import COREML_PRECISIONS as PRECISIONS
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError, IntegrityError
@@ -15,19 +16,10 @@ from fewstep.pipeline import Pipeline
 from fewstep.verification import fixed_feeds, verify_bundle
 from fewstep_export.bundle_writer import file_records, write_manifest
 from fewstep_export.components import Generator
-from fewstep_export.config import ExportConfig, Precision
+from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export_generator
 from fewstep_export.fixed_inputs import Cases
 from fewstep_export.package_config import ConvertConfig
-
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "w8", "palette4")
-
-
-@pytest.fixture(scope="session")
-def coreml_bundle(tiny: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle for ONNX Runtime and Core ML; tests only read it."""
-    output = tmp_path_factory.mktemp("coreml-bundles") / "tiny.fewstep"
-    return export_generator(tiny, ExportConfig("tiny", output, ("ort", "coreml"), PRECISIONS))
 
 
 def test_every_file_of_a_package_is_listed(coreml_bundle: Path) -> None:
