@@ -26,7 +26,7 @@ from fewstep_export.picture_loop import (
     verify_pictures,
 )
 from fewstep_export.provenance import provenance_of
-from fewstep_export.source_watch import watch
+from fewstep_export.source_watch import blaming, watch
 from fewstep_export.targets.build import build_all, stages
 from fewstep_export.targets.ort import Build
 
@@ -56,7 +56,8 @@ def export(
 
         return export_large(config, on_progress, say)
     require_unchanged = watch(config)
-    return export_generator(load_generator(config), config, on_progress, require_unchanged)
+    with blaming(require_unchanged):
+        return export_generator(load_generator(config), config, on_progress, require_unchanged)
 
 
 def export_generator(

@@ -1,6 +1,7 @@
 """Whether a checkpoint is still the one that an export began with."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from fewstep.errors import FewstepError
@@ -27,6 +28,19 @@ def watch(config: ExportConfig) -> Callable[[], None]:
             )
 
     return require_unchanged
+
+
+@contextmanager
+def blaming(require_unchanged: Callable[[], None]) -> Iterator[None]:
+    """Whatever goes wrong in the block after the checkpoint was changed is told as that.
+
+    Weights are mapped, not copied: a graph is no longer what torch computes, or a file ends too early.
+    """
+    try:
+        yield
+    except Exception:
+        require_unchanged()
+        raise
 
 
 def _states(config: ExportConfig) -> Mapping[Path, State]:

@@ -11,7 +11,7 @@ from fewstep.errors import FewstepError
 from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export_generator
-from fewstep_export.source_watch import watch
+from fewstep_export.source_watch import blaming, watch
 
 
 @pytest.fixture
@@ -45,6 +45,21 @@ def test_any_change_is_noticed(config: ExportConfig, change: Callable[[Path], No
     change(Path(config.source) / "unet" / "weights.safetensors")
     with pytest.raises(FewstepError, match=r"expected the checkpoint to stay as it was .*unet.* changed"):
         require_unchanged()
+
+
+def test_what_goes_wrong_after_a_change_is_told_as_the_change(config: ExportConfig) -> None:
+    """Weights are mapped: rewritten in place they are others for torch than they were for the graph."""
+    require_unchanged = watch(config)
+    with pytest.raises(FewstepError, match="within 1e-04 of torch"), blaming(require_unchanged):
+        raise FewstepError("expected denoiser within 1e-04 of torch")
+    rewrite(Path(config.source) / "unet" / "weights.safetensors")
+    with (
+        pytest.raises(FewstepError, match=r"expected the checkpoint to stay .*unet.* changed"),
+        blaming(require_unchanged),
+    ):
+        raise FewstepError("expected denoiser within 1e-04 of torch")
+    with pytest.raises(KeyboardInterrupt), blaming(require_unchanged):
+        raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("name", ["x.fewstep/manifest.json", ".x.fewstep.123.partial/manifest.json"])

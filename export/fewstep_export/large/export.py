@@ -30,7 +30,7 @@ from fewstep_export.large.stages import DONE, Stages, hash_file
 from fewstep_export.large.variants import Builds, Built, coreml_variant, onnxruntime_variant
 from fewstep_export.parity import FP16_TOLERANCE, FP32_TOLERANCE
 from fewstep_export.provenance import provenance_of
-from fewstep_export.source_watch import watch
+from fewstep_export.source_watch import blaming, watch
 
 Work = Callable[..., None]
 """A module-level function whose last argument is the folder that it fills."""
@@ -55,6 +55,13 @@ def export_large(config: ExportConfig, on_progress: OnProgress, say: OnSay) -> P
 
 def _export(config: ExportConfig, on_progress: OnProgress, say: OnSay) -> Path:
     require_unchanged = watch(config)
+    with blaming(require_unchanged):
+        return _watched(config, on_progress, say, require_unchanged)
+
+
+def _watched(
+    config: ExportConfig, on_progress: OnProgress, say: OnSay, require_unchanged: Callable[[], None]
+) -> Path:
     on_progress("reading the checkpoint", 0, 1)
     lean = Source(config).open()
     forecasts = forecast(lean, "coreml" in config.targets)
