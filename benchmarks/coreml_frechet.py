@@ -1,11 +1,12 @@
 """Pictures of a bundle's Core ML packages against real ones: the weights of each package in the graphs for ONNX Runtime.
 
-    python benchmarks/coreml_frechet.py out/coreml.fewstep [PRECISION ...] [--n 500] [--steps 8]
+    python benchmarks/coreml_frechet.py out/coreml.fewstep [PRECISION ...] [--n 500] [--steps 4] [--sheet PNG]
 
 Stored weights are expanded and put into the FP32 graphs, which draw the pictures: what fewer bits of the weights do is measured, FP16
-arithmetic is not, and int8, whose activations have eight bits too, is left out. Two of the model's examples are also drawn with its own steps,
-and compared with those of the FP32 graphs (PSNR of the worse one); `--n 0` does that alone. All precisions draw the same prompts from the same
-noise. Writes results/coreml_frechet.json, which is complete after each precision; rows of an earlier run with the same settings stay.
+arithmetic is not, and int8, whose activations have eight bits too, is left out. Eight of the model's examples are also drawn with its own steps,
+and compared with those of the FP32 graphs (PSNR of the mean squared error of all); `--n 0` does that alone, and `--sheet` puts them side by side, a
+row a precision. All precisions draw the same prompts from the same noise. Writes results/coreml_frechet.json, which is complete after each
+precision; rows of an earlier run with the same bundle and settings stay.
 """
 
 import argparse
@@ -27,13 +28,13 @@ import torch
 from onnx import numpy_helper
 
 from fewstep.bundle import Bundle
+from fewstep.image import contact_sheet, to_pil
 from fewstep.manifest import Variant
 from fewstep.pipeline import Pipeline
 from fewstep_export.bundle_writer import file_records, write_manifest
 from fewstep_export.components import Array
 from fewstep_export.coreml.evaluation import OPERATORS
 from fewstep_export.coreml.package import Literal, read_package
-from fewstep_export.picture_loop import psnr
 
 RESULT = Path(__file__).parent / "results" / "coreml_frechet.json"
 
@@ -103,10 +104,23 @@ def evaluate(path: Path, n: int, steps: int) -> dict[str, float]:
 
 
 def draw(path: Path) -> Array:
-    """Two of the model's examples by the FP32 graphs of a bundle."""
+    """Eight of the model's examples by the FP32 graphs of a bundle."""
     pipeline = Pipeline(path, "fp32")
-    prompts = pipeline.manifest.prompts.examples[:2]
+    prompts = pipeline.manifest.prompts.examples[:8]
     return np.concatenate([pipeline.generate_array([text], [seed]) for seed, text in enumerate(prompts)])
+
+
+def decibels(found: Array, right: Array) -> float:
+    """PSNR of the mean squared error of all pictures; at most 200."""
+    return float(-10 * np.log10(max(np.square(found - right).mean(), 1e-20)))
+
+
+def write_sheet(file: Path, rows: Mapping[str, Array]) -> None:
+    """Pictures side by side on white, a row a precision."""
+    pictures = [to_pil(picture) for row in rows.values() for picture in row]
+    captions = [precision for precision, row in rows.items() for _ in row]
+    sheet = contact_sheet(pictures, captions, columns=len(pictures) // len(rows))
+    sheet.convert("RGB").quantize(128).save(file, optimize=True)
 
 
 def main() -> None:
@@ -115,13 +129,14 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("precisions", nargs="*")
     parser.add_argument("--n", type=int, default=500)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
-    settings = {"n": options.n, "steps": options.steps}
+    settings = {"bundle": Bundle.open(options.bundle).manifest.name, "n": options.n, "steps": options.steps}
     earlier = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     same = all(earlier.get(key) == value for key, value in settings.items())
     rows: dict[str, dict[str, float]] = earlier["precisions"] if same else {}
-    right = draw(options.bundle)
+    right, drawn = draw(options.bundle), dict[str, Array]()
     variants = [v for v in Bundle.open(options.bundle).manifest.variants if v.engine == "coreml"]
     known = [v.precision for v in variants if v.precision not in ("fp32", "int8")]
     for variant in variants:
@@ -131,17 +146,19 @@ def main() -> None:
             path = Path(folder) / "rebuilt.fewstep"
             values = rebuilt(Bundle.open(options.bundle), variant, path)
             distances = evaluate(path, options.n, options.steps) if options.n else {}
-            row = {"values": values, "psnr": psnr(draw(path), right), **distances}
+            drawn[variant.precision] = draw(path)
+            row = {"values": values, "psnr": decibels(drawn[variant.precision], right), **distances}
             rows[variant.precision] = {**rows.get(variant.precision, {}), **row}
         print(variant.precision, rows[variant.precision], flush=True)
         facts = {
             "date": datetime.now(UTC).date().isoformat(),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "versions": {name: version(name) for name in ("onnxruntime", "coremltools", "numpy")},
-            "bundle": options.bundle.name,
             **settings,
         }
         RESULT.write_text(json.dumps({**facts, "precisions": rows}, indent=1) + "\n")
+    if options.sheet is not None:
+        write_sheet(options.sheet, drawn)
 
 
 if __name__ == "__main__":
