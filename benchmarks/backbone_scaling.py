@@ -221,6 +221,7 @@ def facts(device: str, curves: Mapping[str, Sequence[Point]]) -> dict[str, Any]:
         if device == "cuda"
         else f"{platform.machine()} CPU, {os.cpu_count()} cores",
         "precision": "bfloat16 autocast, CUDA graph" if device == "cuda" else "float32, one core",
+        "threads": torch.get_num_threads(),
         "curves": {name: [vars(point) for point in points] for name, points in curves.items()},
         "exponents": {name: exponents(points) for name, points in curves.items()},
         "crossover_tokens": {name: crossover(curves[name], curves[SOFTMAX]) for name in linear},

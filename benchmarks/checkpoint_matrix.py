@@ -105,6 +105,7 @@ def main() -> None:
             "`..._emulated` with every tensor rounded to FP16; bytes: of the graphs; seconds: of the export with all checks",
             "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
             "device": f"{platform.machine()} CPU",
+            "threads": torch.get_num_threads(),
             "date": datetime.now(UTC).date().isoformat(),
             "command": "OMP_NUM_THREADS=1 python benchmarks/checkpoint_matrix.py",
         }

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
+from facts import facts
+
 from fewstep.bundle import Bundle
 from fewstep.manifest import Manifest, Variant
 from fewstep_export.config import Precision
@@ -37,7 +39,10 @@ def main(paths: Sequence[Path]) -> None:
         made.append({"command": provenance.command, "versions": dict(provenance.versions)})
     rows = {precision: rows[precision] for precision in get_args(Precision) if precision in rows}
     RESULT.write_text(
-        json.dumps({"bundle": manifest.name, "made": made, "precisions": rows}, indent=1) + "\n"
+        json.dumps(
+            {**facts("coremltools"), "bundle": manifest.name, "made": made, "precisions": rows}, indent=1
+        )
+        + "\n"
     )
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     frechet = json.loads(FRECHET.read_text())["precisions"] if FRECHET.exists() else {}

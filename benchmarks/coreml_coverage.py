@@ -13,12 +13,12 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import torch
+from facts import facts
 from torch import nn
 
 from fewstep.engines.coreml import split_rows
@@ -148,13 +148,15 @@ def main(names: Sequence[str]) -> None:
     warnings.simplefilter("ignore")
     rows = json.loads(RESULT.read_text())["models"] if RESULT.exists() else {}
     packages = ("coremltools", "diffusers", "transformers", "torch", "onnxruntime")
-    versions = {package: version(package) for package in packages}
     own = {"backbones": backbones, "autoencoders": autoencoders}
     for group in names or (*own, *CASES):
         for name, component, cases in own[group]() if group in own else family(group):
             rows[name] = judge(component, cases)
             print(name, {key: f"{value:.1e}" for key, value in rows[name].items()}, flush=True)
-            RESULT.write_text(json.dumps({"versions": versions, "models": rows}, indent=1) + "\n")
+            RESULT.write_text(
+                json.dumps({**facts(*packages, threads=torch.get_num_threads()), "models": rows}, indent=1)
+                + "\n"
+            )
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     if rest:
         tail = rest.partition(END)[2]

@@ -11,20 +11,17 @@ precision; rows of an earlier run with the same bundle and settings stay.
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from facts import facts
 from onnx import numpy_helper
 
 from fewstep.bundle import Bundle
@@ -150,13 +147,8 @@ def main() -> None:
             row = {"values": values, "psnr": decibels(drawn[variant.precision], right), **distances}
             rows[variant.precision] = {**rows.get(variant.precision, {}), **row}
         print(variant.precision, rows[variant.precision], flush=True)
-        facts = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "versions": {name: version(name) for name in ("onnxruntime", "coremltools", "numpy")},
-            **settings,
-        }
-        RESULT.write_text(json.dumps({**facts, "precisions": rows}, indent=1) + "\n")
+        said = {**facts("onnxruntime", "coremltools", "numpy"), **settings}
+        RESULT.write_text(json.dumps({**said, "precisions": rows}, indent=1) + "\n")
     if options.sheet is not None:
         write_sheet(options.sheet, drawn)
 

@@ -11,15 +11,12 @@ results/coreml_mixed.json.
 """
 
 import json
-import os
-import platform
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from facts import facts
 
 from fewstep.bundle import Bundle
 from fewstep.engines.coreml import split_rows
@@ -102,13 +99,10 @@ def main(zoo: str, path: Path) -> None:
         pictures = draw_with(generator, {**runs, "denoiser": by_rows(run)}, task)
         rows[name] = {"bits": round(bits, 3), "error": error, "psnr": decibels(pictures, right)}
         print(name, rows[name], flush=True)
-        facts = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "versions": {name: version(name) for name in ("torch", "coremltools", "numpy")},
-            "command": f"python benchmarks/coreml_mixed.py {zoo} {path.name}",
-        }
-        RESULT.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        RESULT.write_text(
+            json.dumps({**facts("torch", "coremltools", "numpy"), "rows": rows}, indent=1) + "\n",
+            encoding="utf-8",
+        )
 
     for name, grouped in (("ours, iOS 18", True), ("ours, iOS 17", False)):
         fitted = Fitted(half, inputs, grouped)

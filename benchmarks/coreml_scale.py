@@ -9,11 +9,9 @@ results/coreml_scale.json.
 """
 
 import json
-import platform
 import sys
 import tempfile
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
+from facts import facts
 
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator
@@ -114,11 +113,8 @@ def main() -> None:
                 rows[stage] = {"failed": str(error).strip().splitlines()[-1]}
             print(stage, rows[stage], flush=True)
             packages = ("coremltools", "torch", "onnx")
-            facts = {
-                "machine": platform.machine(),
-                "versions": {package: version(package) for package in packages},
-            }
-            RESULT.write_text(json.dumps({**facts, "stages": rows}, indent=1) + "\n")
+            said = facts(*packages, threads=torch.get_num_threads())
+            RESULT.write_text(json.dumps({**said, "stages": rows}, indent=1) + "\n")
         for package in folder.glob("*.mlpackage"):
             size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
             done = in_child("compare", compare, folder, package.stem)
@@ -128,7 +124,7 @@ def main() -> None:
                 "peak_bytes": done.peak_bytes,
             }
             print(package.stem, rows[f"{package.stem} package"], flush=True)
-        RESULT.write_text(json.dumps({**facts, "stages": rows}, indent=1) + "\n")
+        RESULT.write_text(json.dumps({**said, "stages": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -114,6 +114,7 @@ def main() -> None:
         "errors": figures,
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "device": f"{platform.machine()} CPU",
+        "threads": 1,
         "date": datetime.now(UTC).date().isoformat(),
         "command": f"python benchmarks/{Path(sys.argv[0]).name}",
     }

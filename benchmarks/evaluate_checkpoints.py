@@ -96,6 +96,7 @@ def facts_of(options: argparse.Namespace, command: Sequence[str]) -> dict[str, A
         "split": options.split,
         "precision": options.precision,
         "device": torch.cuda.get_device_name() if cuda else f"{platform.machine()} CPU",
+        "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,

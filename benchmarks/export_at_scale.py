@@ -9,13 +9,10 @@ comparison to torch. optimum-onnx pins other versions of its dependencies, so it
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,6 +21,7 @@ import diffusers
 import numpy as np
 import torch
 from accelerate import init_empty_weights
+from facts import facts
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -130,19 +128,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--case", choices=[case.name for case in CASES], action="append")
     options = parser.parse_args()
-    facts = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in ("torch", "diffusers", "onnx", "onnxruntime")},
-    }
+    said = facts("torch", "diffusers", "onnx", "onnxruntime", threads=torch.get_num_threads())
     rows: list[dict[str, Any]] = []
     for case in CASES:
         if options.case and case.name not in options.case:
             continue
         with tempfile.TemporaryDirectory(prefix="fewstep-scale-") as folder:
             rows += _run(case, Path(folder), options.peer_python)
-        options.out.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        options.out.write_text(json.dumps({**said, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 def _run(case: Case, folder: Path, peer_python: str | None) -> list[dict[str, Any]]:

@@ -10,20 +10,18 @@ results/export_at_scale_command.json, in which rows of other cases stay.
 
 import argparse
 import json
-import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
 from export_at_scale import CASES, Case, write_random
+from facts import facts
 
 from fewstep_export.large.child import in_child
 
@@ -99,12 +97,7 @@ def main() -> None:
     parser.add_argument("--precisions", choices=("fp32", "both", "coreml"), action="append")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
-    facts = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in ("torch", "diffusers", "onnx", "onnxruntime")},
-    }
+    said = facts("torch", "diffusers", "onnx", "onnxruntime", threads=torch.get_num_threads())
     earlier = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
     rows: list[dict[str, Any]] = []
     for case in CASES:
@@ -118,7 +111,7 @@ def main() -> None:
         measured = {(row["case"], row["precisions"]) for row in rows}
         kept = [row for row in earlier if (row["case"], row["precisions"]) not in measured]
         options.out.write_text(
-            json.dumps({**facts, "rows": [*kept, *rows]}, indent=1) + "\n", encoding="utf-8"
+            json.dumps({**said, "rows": [*kept, *rows]}, indent=1) + "\n", encoding="utf-8"
         )
 
 

@@ -127,6 +127,7 @@ def environment(options: argparse.Namespace) -> dict[str, object]:
         "n": options.n,
         "precision": options.precision,
         "device": torch.cuda.get_device_name() if cuda else f"{platform.machine()} CPU",
+        "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,

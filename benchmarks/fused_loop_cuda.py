@@ -441,6 +441,7 @@ def main() -> None:
         "left_out": left_out,
         "rounds": options.rounds,
         "device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -170,6 +170,7 @@ def main() -> None:
         "command": " ".join(["python benchmarks/int8_elsewhere.py", *words]).strip(),
         "date": datetime.now(UTC).date().isoformat(),
         "device": to_json(this_device()),
+        "threads": 1,
         "prompt": PROMPT,
         "seed": SEED,
         "variants": {name: measure(bundle, name, options.arm64) for name in ("fp32", options.variant)},

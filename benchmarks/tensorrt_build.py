@@ -11,20 +11,17 @@ around them. No engine was run.
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
+from facts import facts
 
 from fewstep.bundle import Bundle
 from fewstep.tensorrt.build import build_engine
@@ -128,9 +125,7 @@ def main() -> None:
     begin = time.perf_counter()
     value = dict(made()) | {
         "whole_seconds": round(time.perf_counter() - begin, 1),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU",
-        "numpy": np.__version__,
+        **facts("numpy", "torch", "onnx", threads=torch.get_num_threads()),
     }
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     RESULTS.write_text(json.dumps(results | {part: value}, indent=2) + "\n")

@@ -10,11 +10,11 @@ weights is not measured here: the ratio of signal to error of the weights alone 
 import gzip
 import json
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from facts import facts
 
 from fewstep_models.minilm import MiniLM, tokenizer_file
 
@@ -63,8 +63,7 @@ def main() -> None:
     rows = english_rows()
     parts = {"vocabulary": [vocabulary], "vocabulary, ASCII rows": [vocabulary[rows]], "layers": layers}
     value = {
-        "command": "python benchmarks/web_size.py",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts("numpy", "tokenizers"),
         "rows": {"all": len(vocabulary), "ASCII": len(rows)},
         "parameters": {name: sum(int(matrix.size) for matrix in part) for name, part in parts.items()},
         "parts": {name: [figures(part, levels) for levels in LEVELS] for name, part in parts.items()},
