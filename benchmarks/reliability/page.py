@@ -17,6 +17,11 @@ _FAULTS = {
     "two": "a second export to the same place",
     "changed": "the checkpoint's weights are replaced meanwhile",
 }
+_COMMANDS = {
+    "export": "`fewstep export`, killed by SIGKILL at a random moment or a random operation on files",
+    "quantize": "`fewstep quantize`, the same",
+    "clock": "`fewstep export`, and the clock jumps meanwhile by an hour, ten years or to before 1970",
+}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -49,10 +54,19 @@ def fuzz() -> str:
 
 
 def export() -> str:
-    """Faults and outcomes."""
+    """Faults and outcomes, of forks of an export."""
+    return _faults("export", _FAULTS)
+
+
+def commands() -> str:
+    """The same, of commands as a user starts them."""
+    return _faults("commands", _COMMANDS)
+
+
+def _faults(part: str, names: Mapping[str, str]) -> str:
     rows = []
-    for name, told in _FAULTS.items():
-        counts = read(["export", name])
+    for name, told in names.items():
+        counts = read([part, name])
         if counts:
             said = {
                 k: v
@@ -129,7 +143,7 @@ def compatibility() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
-    t.__name__: t for t in (fuzz, export, runtime, server, compatibility)
+    t.__name__: t for t in (fuzz, export, commands, runtime, server, compatibility)
 }
 
 
