@@ -134,11 +134,9 @@ def main() -> None:
     same = all(earlier.get(key) == value for key, value in settings.items())
     rows: dict[str, dict[str, float]] = earlier["precisions"] if same else {}
     right, drawn = draw(options.bundle), dict[str, Array]()
-    variants = [v for v in Bundle.open(options.bundle).manifest.variants if v.engine == "coreml"]
-    known = [v.precision for v in variants if v.precision not in ("fp32", "int8")]
-    for variant in variants:
-        if variant.precision not in (options.precisions or known):
-            continue
+    variants = {v.precision: v for v in Bundle.open(options.bundle).manifest.variants if v.engine == "coreml"}
+    known = [precision for precision in variants if precision not in ("fp32", "int8")]
+    for variant in [variants[precision] for precision in options.precisions or known]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rebuilt.fewstep"
             values = rebuilt(Bundle.open(options.bundle), variant, path)
