@@ -29,11 +29,9 @@ OLDER = {
     "frechet_against_evaluations": {"threads"},
     "fused_loop_cuda": {"threads"},
     "guidance-emoji-128": {"threads"},
-    "int8_elsewhere": {"threads"},
     "students_first_runs": {"threads"},
     "students_second_runs": {"threads"},
     "tensorrt_build": {"command", "device", "threads", "versions"},
-    "web_size": {"device", "threads", "versions"},
 }
 
 
