@@ -24,7 +24,7 @@ TEXT_ENCODER, TEXT_BITS = "text_encoder", 4.05
 that are as good: a Frechet distance hardly tells them apart."""
 LEAST: Mapping[str, int] = {TEXT_ENCODER: 4, "decoder": 6}
 """The fewest bits by component, where a few pictures do not tell the truth: most words are in none of them, and the grain that a decoder leaves
-is a small error everywhere. With 3 bits for words and decoder the student's Frechet distance was 2 % larger."""
+is a small error everywhere."""
 _PALETTE_COST = 0.08
 """Bits a weight that palettes may cost; output channels share a palette until it holds."""
 
