@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from coreml_frechet import decibels
 from facts import facts
 
 from fewstep.bundle import Bundle
@@ -69,11 +70,6 @@ def apples(half: Path, cases: list[Feeds]) -> tuple[Constants, float]:
 def _psnr(found: Array, right: Array) -> float:
     """In dB of the largest value, as in Apple's script."""
     return float(20 * np.log10(np.abs(right).max() / np.sqrt(np.square(found - right).mean())))
-
-
-def decibels(found: Array, right: Array) -> float:
-    """PSNR of the mean squared error of all pictures."""
-    return float(-10 * np.log10(np.square(found - right).mean()))
 
 
 def main(zoo: str, path: Path) -> None:

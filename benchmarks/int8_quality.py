@@ -8,13 +8,10 @@ The first report is the reference. All must be of the same prompts and seeds. Wr
 
 import json
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fewstep.bench.device import physical_cores, this_device
-from fewstep.records import to_json
+from facts import facts
 
 TARGET = Path(__file__).parent / "results" / "int8_quality.json"
 
@@ -43,11 +40,7 @@ def main(files: list[str]) -> None:
     if any(one != asked[0] for one in asked):
         sys.exit("expected reports of the same prompts, judges and steps, found others; evaluate again")
     result = {
-        "command": f"python benchmarks/int8_quality.py {' '.join(Path(file).name for file in files)}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "device": to_json(this_device()),
-        "threads": physical_cores(),
-        "versions": {name: version(name) for name in ("onnxruntime", "numpy")},
+        **facts("onnxruntime", "numpy"),
         "model": reports[0]["generator"],
         "config": reports[0]["config"],
         "rows": [row(report, reports[0]) for report in reports],

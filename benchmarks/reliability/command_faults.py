@@ -31,8 +31,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from faults import sum_of
-from record import merge
+from record import conclude
 from tests.scripts import load_script
 
 from fewstep.bundle import Bundle
@@ -174,10 +173,10 @@ def _library() -> str:
     return str(found[0])
 
 
-def export_command(source: Path, place: Path) -> Command:
-    """`fewstep export` of three steps."""
-    words = ["export", source, "-o", place / "x.fewstep", "--precision", "fp32", "--steps", 3]
-    return Command(words, place / "x.fewstep", lambda bundle: bundle.manifest.sampling.steps == 3)
+def export_command(source: Path, output: Path, steps: int = 3) -> Command:
+    """`fewstep export` of so many steps."""
+    words = ["export", source, "-o", output, "--precision", "fp32", "--steps", steps]
+    return Command(words, output, lambda bundle: bundle.manifest.sampling.steps == steps)
 
 
 def quantize_command(prompts: Path, place: Path) -> Command:
@@ -217,20 +216,7 @@ def main() -> None:
             .build(folder / "sd1")
         )
         old = folder / "old.fewstep"
-        words = [
-            sys.executable,
-            "-m",
-            "fewstep",
-            "export",
-            source,
-            "-o",
-            old,
-            "--precision",
-            "fp32",
-            "--steps",
-            "2",
-        ]
-        subprocess.run(list(map(str, words)), check=True, capture_output=True)
+        export_command(source, old, steps=2).measured()
 
         def prepare(there: bool) -> None:
             shutil.rmtree(place, ignore_errors=True)
@@ -241,18 +227,13 @@ def main() -> None:
         command = (
             quantize_command(folder / "prompts.txt", place)
             if options.what == "quantize"
-            else export_command(source, place)
+            else export_command(source, place / "x.fewstep")
         )
         trial = clock if options.what == "clock" else killed
         counts = trial(command, prepare, options.trials, random.Random(options.seed))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for name in ("broken", "unclear", "stuck"):
-        counts[name] += 0
-    print(options.what, dict(counts))
-    if not options.no_record:
-        merge(["commands", options.what], lambda old: sum_of(counts, old))
-    sys.exit(any(counts[name] for name in ("broken", "unclear", "stuck")))
+    conclude("commands", options.what, counts, keep=not options.no_record)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ sys.path.insert(0, str(ROOT))
 
 import onnx
 import torch
-from faults import EVENTS, sum_of
-from record import merge
+from faults import EVENTS
+from record import conclude
 from tests.export.conftest import save_tokenizer, tiny_checkpoint, tiny_text_encoder
 
 from fewstep.bundle import Bundle
@@ -379,12 +379,7 @@ def main() -> None:
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for name in ("broken", "unclear", "stuck"):
-        counts[name] += 0
-    print(options.what, dict(counts))
-    if not options.no_record:
-        merge(["export", options.what], lambda old: sum_of(counts, old))
-    sys.exit(any(counts[name] for name in ("broken", "unclear", "stuck")))
+    conclude("export", options.what, counts, keep=not options.no_record)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,19 @@ import fcntl
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fewstep import atomic
 from fewstep.bench.device import this_device
 from fewstep.records import to_json
 
 TARGET = Path(__file__).parents[1] / "results" / "reliability.json"
+MUST_NOT_BE = ("broken", "unclear", "stuck")
+"""Outcomes of a fault."""
 
 
 Values = Mapping[str, Any]
@@ -60,6 +63,22 @@ def add_counts(path: Sequence[str], found: Values) -> None:
         "peak_bytes": max(old.get("peak_bytes", 0), found.get("peak_bytes", 0)),
         "findings": [*old.get("findings", []), *findings],
     })  # fmt: skip
+
+
+def conclude(part: str, what: str, counts: Counter[str], keep: bool) -> NoReturn:
+    """Prints the outcomes of faults, adds them to those of runs before if they are kept, and ends with 1 if there is one that must not be."""
+    for name in MUST_NOT_BE:
+        counts[name] += 0
+    print(what, dict(counts))
+    if keep:
+        merge([part, what], lambda old: _sum(counts, old))
+    sys.exit(any(counts[name] for name in MUST_NOT_BE))
+
+
+def _sum(counts: Counter[str], old: Values) -> Values:
+    """What was counted in this run and those before; zeros stay."""
+    names = sorted({*counts, *(name for name, value in old.items() if isinstance(value, int))})
+    return {name: counts[name] + old.get(name, 0) for name in names}
 
 
 def _command() -> str:
