@@ -46,7 +46,7 @@ def _run_two(folder: Path) -> list[dict[str, Tensor]]:
         [*command, str(WORKER), str(folder / "recipe.json"), str(folder)],
         check=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        timeout=120,
+        timeout=300,
         capture_output=True,
     )
     return [load_file(folder / f"rank{rank}.safetensors") for rank in range(2)]

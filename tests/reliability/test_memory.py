@@ -20,7 +20,7 @@ def limited(mebibytes: int, *words: object) -> "subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -57,7 +57,7 @@ except MemoryError as error:
     print("MemoryError of", traceback.extract_tb(error.__traceback__)[-1].name)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.stdout == "MemoryError of _require_memory\n" and not done.stderr, done.stderr
 

@@ -93,5 +93,5 @@ os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_fork_does_not_wait_for_the_sessions_that_it_throws_away(tiny_bundle: Path) -> None:
     words = [sys.executable, "-W", "ignore", "-c", FORKED, str(tiny_bundle)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stdout) == (0, "collected\n"), done.stderr

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import fewstep
@@ -12,14 +11,12 @@ import fewstep
 HEAVY = ["torch", "onnx", "scipy", "transformers", "tensorflow", "diffusers", "safetensors"]
 
 LOADED = """
-import json, pathlib, sys, time
-begin = time.perf_counter()
-import fewstep
-seconds = time.perf_counter() - begin
+import json, pathlib, sys
+import {package}
 status = pathlib.Path("/proc/self/status")  # ru_maxrss would include the parent's memory before exec
 kilobytes = int(status.read_text().split("VmHWM:")[1].split()[0]) if status.exists() else 0
 {body}
-print(json.dumps({{"seconds": seconds, "kilobytes": kilobytes, "modules": sorted(sys.modules)}}))
+print(json.dumps({{"kilobytes": kilobytes, "modules": sorted(sys.modules)}}))
 """
 
 
@@ -36,25 +33,23 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_generating_a_picture_never_loads_a_training_framework(tiny_bundle: Path) -> None:
     body = f"picture = fewstep.Pipeline({str(tiny_bundle)!r}).generate('a red heart')\nassert picture.size == (16, 16)"
-    modules = json.loads(python("-c", LOADED.format(body=body)).stdout)["modules"]
+    modules = json.loads(python("-c", LOADED.format(package="fewstep", body=body)).stdout)["modules"]
     assert "onnxruntime" in modules
     assert not [name for name in modules if name.split(".")[0] in HEAVY]
 
 
 def test_import_is_cheap_and_loads_no_engine() -> None:
-    runs = [json.loads(python("-c", LOADED.format(body="")).stdout) for _ in range(3)]
-    assert min(run["seconds"] for run in runs) <= 0.3
-    assert max(run["kilobytes"] for run in runs) <= 60 * 1024
-    assert not {"numpy", "onnxruntime", "typer", "PIL"} & set(runs[0]["modules"])
+    """Counted in modules and pages beyond Python's own: the time of both depends on the machine."""
+    bare, ours = (
+        json.loads(python("-c", LOADED.format(package=p, body="")).stdout) for p in ("json", "fewstep")
+    )
+    assert ours["kilobytes"] - bare["kilobytes"] <= 10 * 1024
+    assert len(ours["modules"]) - len(bare["modules"]) <= 40
+    assert not {"numpy", "onnxruntime", "typer", "PIL"} & set(ours["modules"])
 
 
-def test_help_is_quick_and_loads_no_engine() -> None:
-    seconds = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        done = python("-X", "importtime", "-m", "fewstep.cli", "--help")
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) <= 0.4
+def test_help_loads_no_engine() -> None:
+    done = python("-X", "importtime", "-m", "fewstep.cli", "--help")
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert not {"numpy", "onnxruntime", "rich", "PIL", *HEAVY} & loaded
 

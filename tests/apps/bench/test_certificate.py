@@ -19,11 +19,11 @@ def test_the_server_answers_by_https_for_that_address_alone(tmp_path: Path) -> N
     with serve(site, session, "127.0.0.1", tls=context("127.0.0.1", tmp_path)) as port:
         trusting = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
         with urllib.request.urlopen(
-            f"https://127.0.0.1:{port}/index.html", context=trusting, timeout=10
+            f"https://127.0.0.1:{port}/index.html", context=trusting, timeout=60
         ) as answer:
             assert answer.read() == b"the app"
         with pytest.raises(OSError, match="certificate verify failed"):
-            urllib.request.urlopen(f"https://localhost:{port}/index.html", context=trusting, timeout=10)
+            urllib.request.urlopen(f"https://localhost:{port}/index.html", context=trusting, timeout=60)
 
 
 def test_without_openssl_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

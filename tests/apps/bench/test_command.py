@@ -70,7 +70,7 @@ def test_the_command_prints_an_address_and_writes_what_a_phone_said(
         expect(tab.locator("#bench")).to_contain_text("may be closed", timeout=TIMEOUT)
         tab.close()
         rest = process.stderr.read()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=90) == 0
     assert "\u2580" in said or "\u2584" in said or "\u2588" in said, "no QR code"
     assert "adb reverse" in said + rest and "device-1" in rest
     (row,) = rows_of(json.loads(json_file.read_text()), "phones.json", "phones")

@@ -55,7 +55,7 @@ def url(tmp_path: Path, session: Session) -> Iterator[str]:
 def ask(url: str, body: bytes | None = None) -> tuple[int, Any]:
     """The status and the JSON of an answer."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -116,7 +116,7 @@ def test_who_still_sends_too_much_when_refused_hears_why(url: str, session: Sess
     """A server that closes at once resets the connection under what is yet to be sent."""
     host, port = url.removeprefix("http://").split(":")
     head = f"POST /report/{session.token} HTTP/1.1\r\nHost: {host}:{port}\r\n"
-    with socket.create_connection((host, int(port)), timeout=10) as client:
+    with socket.create_connection((host, int(port)), timeout=60) as client:
         client.sendall(f"{head}Content-Length: {3 * REPORT_BYTES}\r\n\r\n".encode())
         for _ in range(3):
             time.sleep(0.05)
@@ -125,6 +125,6 @@ def test_who_still_sends_too_much_when_refused_hears_why(url: str, session: Sess
 
 
 def test_files_come_with_the_headers_that_threads_ask_for(url: str) -> None:
-    with urllib.request.urlopen(f"{url}/index.html", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/index.html", timeout=60) as answer:
         assert answer.read() == b"the app"
         assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-TIMEOUT = 30_000  # milliseconds; on a busy machine Chromium alone takes seconds to start
+TIMEOUT = 90_000  # milliseconds; on a busy machine Chromium alone takes seconds to start
 
 
 @dataclass

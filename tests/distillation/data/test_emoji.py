@@ -132,7 +132,7 @@ def stop_build(folder: Path, signals: Sequence[signal.Signals]) -> None:
         for number in signals:
             process.send_signal(number)
             time.sleep(0.02)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     finally:
         process.kill()
         process.wait()
@@ -172,7 +172,7 @@ def is_running(number: str) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Polls a condition.
 
     Raises:

@@ -12,7 +12,7 @@ from tests.export.large.conftest import Folder, Written
 from fewstep.errors import FewstepError
 from fewstep_export.activation_range import require_fp16_range as reference
 from fewstep_export.large import peaks
-from fewstep_export.large.child import in_child
+from fewstep_export.large.child import Finished, in_child
 from fewstep_export.large.verify import Feeds
 from fewstep_export.targets.ort import to_fp16
 
@@ -43,12 +43,20 @@ def test_scores_that_a_mask_took_out_do_not_count(tmp_path: Path) -> None:
 
 
 def test_measured_tensors_are_not_kept(tmp_path: Path) -> None:
-    """Thirty tensors of 40 MB each: all of them together would be 1.2 GB."""
-    graph, half = _chain(tmp_path, length=10_000_000, count=30)
-    feeds = {"x": np.ones((1, 10_000_000), dtype=np.float32)}
-    done = in_child("measuring", peaks.require_fp16_range, graph, half, [feeds], tmp_path)
-    assert done.value.value == pytest.approx(0.9)
-    assert done.peak_bytes < 900_000_000
+    """Sixty tensors of 40 MB each: all of them together would be 2.4 GB.
+
+    Against the same with two of them: what the libraries take is the kernel's affair, and differs by half a gigabyte between machines.
+    """
+    many, few = (_measured(tmp_path / str(count), 10_000_000, count) for count in (60, 2))
+    assert many.value.value == few.value.value == pytest.approx(0.9)
+    assert many.peak_bytes - few.peak_bytes < 1.2e9
+
+
+def _measured(folder: Path, length: int, count: int) -> Finished:
+    folder.mkdir()
+    graph, half = _chain(folder, length, count)
+    feeds = {"x": np.ones((1, length), dtype=np.float32)}
+    return in_child("measuring", peaks.require_fp16_range, graph, half, [feeds], folder)
 
 
 def _chain(folder: Path, length: int, count: int) -> tuple[Path, onnx.ModelProto]:

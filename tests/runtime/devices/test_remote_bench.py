@@ -27,7 +27,7 @@ def config(bundle: Path) -> BenchConfig:
     return BenchConfig(bundle, ("fp32",), threads=1, runs=1, warmup=0, steps=1, sampler="flow-euler")
 
 
-def nothing_left(board: Any, seconds: float = 10.0) -> bool:
+def nothing_left(board: Any, seconds: float = 60.0) -> bool:
     """Whether the board's home is empty, now or soon: guards take their time of grace."""
     end = time.monotonic() + seconds
     while (left := board.leftovers()) and time.monotonic() < end:
