@@ -59,7 +59,7 @@ def measure(case: Case, folder: Path, precision: str) -> dict[str, Any]:
         "both": [],
         "coreml": ["--target", "coreml", "--min-target", "iOS18"],
     }[precision]
-    command = ["-m", "fewstep.cli", "export", str(source), *asked, "--steps", "2", "-o", str(output)]
+    command = ["-m", "fewstep", "export", str(source), *asked, "--steps", "2", "-o", str(output)]
     begin = perf_counter()
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     seconds = perf_counter() - begin

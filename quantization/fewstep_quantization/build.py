@@ -1,10 +1,14 @@
 """From the FP32 graphs of a variant to those of a scheme."""
 
+from collections.abc import Collection
+
 from fewstep_quantization.building import Build, Inputs, OnProgress
 from fewstep_quantization.calibration.collect import observe
+from fewstep_quantization.calibration.gram import Gram
 from fewstep_quantization.calibration.peak import Peak, float_tensors, overflowing
 from fewstep_quantization.config import QuantizeConfig
 from fewstep_quantization.integers import build_integers
+from fewstep_quantization.linears import find_linears
 from fewstep_quantization.pictures import Source
 from fewstep_quantization.prepare import prepare
 from fewstep_quantization.schemes.embedding_int8 import to_int8_embeddings
@@ -15,15 +19,26 @@ from fewstep_quantization.schemes.weight_only import Bits, to_weight_only
 def build(config: QuantizeConfig, inputs: Inputs, on_progress: OnProgress) -> Build:
     """The graphs of the scheme."""
     if config.scheme in ("w8", "w4"):
-        bits: Bits = 8 if config.scheme == "w8" else 4
-        graphs = {
-            name: to_weight_only(prepare(graph), bits, config.exclude)
-            for name, graph in inputs.graphs.items()
-        }
-        return Build({name: to_int8_embeddings(graph) for name, graph in graphs.items()})
+        return _weight_only(8 if config.scheme == "w8" else 4, config.exclude, inputs, on_progress)
     if config.scheme == "fp16":
         return _half(inputs, on_progress)
     return build_integers(config, inputs, on_progress)
+
+
+def _weight_only(bits: Bits, exclude: Collection[str], inputs: Inputs, on_progress: OnProgress) -> Build:
+    """Weights in blocks, rounded for the inputs that the layers have on the sampler's way, which stay float."""
+    graphs = {name: prepare(graph) for name, graph in inputs.graphs.items()}
+    tensors = {
+        name: sorted({linear.input for linear in find_linears(graph) if linear.name not in exclude})
+        for name, graph in graphs.items()
+    }
+
+    def on_picture(done: int, total: int) -> None:
+        on_progress("rounding weights", done, total)
+
+    grams = observe(Source(inputs.bundle), graphs, tensors, inputs.calibration, Gram, on_picture)
+    small = {name: to_weight_only(graph, bits, exclude, grams=grams[name]) for name, graph in graphs.items()}
+    return Build({name: to_int8_embeddings(graph) for name, graph in small.items()})
 
 
 def _half(inputs: Inputs, on_progress: OnProgress) -> Build:

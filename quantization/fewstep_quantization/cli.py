@@ -126,8 +126,8 @@ def quantize(
 
 def _run(config: "QuantizeConfig", explain: bool, as_json: bool) -> None:
     from rich.console import Console
-    from rich.progress import Progress
 
+    from fewstep.progress import progress_bar
     from fewstep.records import to_json
     from fewstep_quantization.command import quantize as run
     from fewstep_quantization.explain import explain_table, explain_variant
@@ -137,7 +137,7 @@ def _run(config: "QuantizeConfig", explain: bool, as_json: bool) -> None:
     console = Console(stderr=True)
     title = f"{config.output} against {config.variant}"
     try:
-        with Progress(console=console, transient=True) as progress:
+        with progress_bar(console=console) as progress:
             bar = progress.add_task("reading", total=1)
             gate, checks, built = run(
                 config,

@@ -20,25 +20,28 @@ _DAMPING = 0.01
 
 
 def round_weights(
-    weights: FloatArray, scales: FloatArray, gram: npt.NDArray[np.float64], levels: int = 127
+    weights: FloatArray,
+    scales: FloatArray,
+    gram: npt.NDArray[np.float64],
+    levels: tuple[int, int] = (-127, 127),
 ) -> Rounded:
-    """Signed weights (K, N) in steps of `scales` (N,), rounded in the order of the largest channels.
+    """Signed weights (K, N) in steps of `scales`, rounded in the order of the largest channels.
 
     Args:
         weights: float32 (K, N).
-        scales: one an output.
+        scales: one an output (N,), or one a weight (K, N), where blocks of them have a scale of their own.
         gram: X^T X (K, K) of the inputs.
-        levels: the largest integer.
+        levels: the smallest and the largest integer.
     """
     order = np.argsort(-np.diagonal(gram), kind="stable")
     h = gram[np.ix_(order, order)]
     h = h + np.eye(len(h)) * max(_DAMPING * float(np.diagonal(h).mean()), 1e-12)
     upper = np.linalg.cholesky(np.linalg.inv(h)).T.astype(np.float32)
-    left = weights[order].copy()
+    left, steps = weights[order].copy(), np.broadcast_to(scales, weights.shape)[order]
     result = np.empty(weights.shape, dtype=np.int8)
     for k in range(len(left)):
-        rounded = np.clip(np.rint(left[k] / scales), -levels, levels)
-        error = (left[k] - rounded * scales) / upper[k, k]
+        rounded = np.clip(np.rint(left[k] / steps[k]), *levels)
+        error = (left[k] - rounded * steps[k]) / upper[k, k]
         left[k + 1 :] -= np.outer(upper[k, k + 1 :], error)
         result[order[k]] = rounded.astype(np.int8)
     return result

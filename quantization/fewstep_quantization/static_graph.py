@@ -156,16 +156,16 @@ def quantise_graph(
     static = StaticGraph.of(model, exclude)
     if migration:
         static = static.migrated(_count(static, calls), migration)
-    seen, grams = _count(static, calls), _show(static, calls, static.inputs, Gram)
+    seen, grams = _count(static, calls), observed(static, calls, static.inputs, Gram)
     wide = static.noisy(seen, observer, noise)
     return static.quantised(ranges_of(seen, observer), (), wide, static.rounded(grams)), static.reasons
 
 
 def _count(static: StaticGraph, calls: Trajectory) -> Mapping[str, Histogram]:
-    return _show(static, calls, static.tensors, Histogram)
+    return observed(static, calls, static.tensors, Histogram)
 
 
-def _show(
+def observed(
     static: StaticGraph, calls: Trajectory, tensors: Collection[str], make: Callable[[str], T]
 ) -> Mapping[str, T]:
     """An observer of each tensor that has seen it at every call."""

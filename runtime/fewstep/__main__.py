@@ -11,11 +11,11 @@ def main() -> None:
 def _run() -> None:
     try:
         from fewstep.address_space import watch_address_space
-        from fewstep.cli import main as run
+        from fewstep.cli import build_app
     except SystemError:  # CPython's, where it forgets to say that there is no memory
         raise MemoryError from None
     watch_address_space()
-    run()
+    build_app()(prog_name="fewstep")
 
 
 if __name__ == "__main__":

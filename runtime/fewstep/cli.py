@@ -23,7 +23,6 @@ import typer
 
 from fewstep.bench.cli import register as register_bench
 from fewstep.errors import FewstepError
-from fewstep.guard import guarded
 
 if TYPE_CHECKING:
     from fewstep.bundle import Bundle
@@ -50,11 +49,6 @@ AllowOperator = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-def main() -> None:
-    """Runs the command line."""
-    guarded(lambda: build_app()(prog_name="fewstep"))
 
 
 def build_app() -> typer.Typer:
@@ -88,6 +82,12 @@ def generate(
     ] = None,
     guidance: Annotated[float | None, typer.Option(help="Scale; 1 is off.", show_default=False)] = None,
     negative: Annotated[str | None, typer.Option(help="Negative prompt.", show_default=False)] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="WIDTHxHEIGHT or a side in pixels, for builds of many sizes (TensorRT).", show_default=False
+        ),
+    ] = None,
     variant: VariantName = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads inside one operator.", show_default=False)
@@ -125,6 +125,7 @@ def generate(
     """Draw each PROMPT and write PNG with alpha; several prompts give OUT-0.png, OUT-1.png, ... or a sheet."""
     from fewstep.generate import Request, draw, save
     from fewstep.pipeline import Pipeline
+    from fewstep.sizes import parse_size
 
     pipeline = Pipeline(
         _open(bundle, public_key, allow_operator),
@@ -138,7 +139,9 @@ def generate(
     )
     texts = [*(prompts or []), *(pipeline.manifest.prompts.in_styles() if examples else [])]
     table = pipeline.step_table(steps, sampler)
-    request = Request(tuple(texts), seed, table, guidance, negative)
+    request = Request(
+        tuple(texts), seed, table, guidance, negative, None if size is None else parse_size(size)
+    )
     drawings = draw(pipeline, request)
     files = save(drawings, output, columns if sheet else None)
     if as_json:
@@ -269,7 +272,3 @@ def _register(entry: EntryPoint, app: typer.Typer) -> None:
 
 def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    main()

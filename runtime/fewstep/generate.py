@@ -9,6 +9,7 @@ from fewstep import atomic
 from fewstep.errors import FewstepError
 from fewstep.image import contact_sheet, png_bytes
 from fewstep.pipeline import Pipeline, Timings
+from fewstep.sizes import Size
 from fewstep.step_table import StepTable
 
 if TYPE_CHECKING:
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What to draw: prompt number k takes the noise of seed + k; None takes the bundle's guidance and negative prompt."""
+    """What to draw: prompt number k takes the noise of seed + k; None takes the bundle's guidance, negative prompt and size."""
 
     prompts: tuple[str, ...]
     seed: int
     table: StepTable
     guidance: float | None = None
     negative_prompt: str | None = None
+    size: Size | None = None
 
     def __post_init__(self) -> None:
         if not self.prompts:
@@ -54,11 +56,10 @@ class Drawing:
 
 def draw(pipeline: Pipeline, request: Request) -> list[Drawing]:
     """Draws the prompts one after another, with a progress bar on standard error."""
-    from rich.console import Console
-    from rich.progress import Progress
+    from fewstep.progress import progress_bar
 
     drawings = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("drawing", total=len(request.prompts) * len(request.table.rows))
         for k, prompt in enumerate(request.prompts):
             picture = pipeline.generate(
@@ -68,6 +69,7 @@ def draw(pipeline: Pipeline, request: Request) -> list[Drawing]:
                 request.guidance,
                 request.negative_prompt,
                 on_step=lambda _i, _latents: progress.advance(task),
+                size=request.size,
             )
             if why := pipeline.timings.fell_back:
                 progress.console.print(f"drawn by the FP32 graphs: {why}", soft_wrap=True, markup=False)

@@ -27,3 +27,10 @@ def test_independent_inputs_are_rounded_to_the_nearest() -> None:
     weights = np.random.default_rng(0).standard_normal((16, 5)).astype(np.float32)
     nearest, scales = quantise_weights(weights)
     assert (round_weights(weights, scales, np.eye(16)) == nearest).all()
+
+
+def test_every_block_has_a_step_of_its_own() -> None:
+    weights = np.random.default_rng(0).standard_normal((16, 5)).astype(np.float32)
+    steps = np.repeat(np.array([[0.5], [0.25]], np.float32), 8, axis=0) * np.ones(5, np.float32)
+    rounded = round_weights(weights, steps, np.eye(16), (-2, 1))
+    assert (rounded == np.clip(np.rint(weights / steps), -2, 1)).all()

@@ -53,7 +53,7 @@ def test_a_failure_leaves_the_pipeline_as_it_was(tiny_bundle: Path) -> None:
 
 
 def test_the_command_falls_back_or_refuses_in_one_sentence(broken_bundle: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "fewstep.cli", "generate", str(broken_bundle), PROMPT, "--variant", "half"]
+    words = [sys.executable, "-m", "fewstep", "generate", str(broken_bundle), PROMPT, "--variant", "half"]
     words += ["-o", str(tmp_path / "x.png"), "--json"]
     refused = subprocess.run(words, capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and "at step 3 of 4" in refused.stderr

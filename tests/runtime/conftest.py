@@ -243,7 +243,7 @@ def fewstep_command() -> Command:
 
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # type: ignore[call-overload,no-any-return]
-            [sys.executable, "-m", "fewstep.cli", *map(str, arguments)],
+            [sys.executable, "-m", "fewstep", *map(str, arguments)],
             capture_output=True,
             text=True,
             check=False,

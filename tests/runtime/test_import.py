@@ -49,7 +49,7 @@ def test_import_is_cheap_and_loads_no_engine() -> None:
 
 
 def test_help_loads_no_engine() -> None:
-    done = python("-X", "importtime", "-m", "fewstep.cli", "--help")
+    done = python("-X", "importtime", "-m", "fewstep", "--help")
     loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert not {"numpy", "onnxruntime", "rich", "PIL", *HEAVY} & loaded
 

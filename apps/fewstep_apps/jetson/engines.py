@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-
 from fewstep.bundle import Bundle
 from fewstep.engines.cuda import Cuda
 from fewstep.errors import FewstepError
+from fewstep.progress import progress_bar
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.derive import CACHE, Target, with_engines
 from fewstep.tensorrt.library import load_library
@@ -37,7 +35,7 @@ def prepare(
         return bundle
     library = load_library()
     target = Target(library, "" if without_gpu else _capability())
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("building engines", total=None)
 
         def on_component(name: str, phase: str, done: int, total: int) -> None:

@@ -38,9 +38,7 @@ def emoji(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Fetch nine sets of emoji with npm, rasterise them, split and describe them; a stopped build goes on when run again."""
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from fewstep.progress import progress_bar
     from fewstep_distillation.data.emoji import EmojiConfig, build
 
     given = {"styles": style and tuple(style), "workers": workers, "cache": cache}
@@ -53,7 +51,7 @@ def emoji(
         overwrite=overwrite,
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with progress_bar() as progress:
         tasks = {}
 
         def on_progress(what: str, done: int, total: int) -> None:

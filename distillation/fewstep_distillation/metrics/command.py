@@ -34,10 +34,8 @@ def evaluate(
     """Judge the pictures of SOURCE: distance to real ones, fit to the text, unseen pairs, copies; the same call, the same figures."""
     import json
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from fewstep import atomic
+    from fewstep.progress import progress_bar
     from fewstep_distillation.data.dataset import EmojiDataset
     from fewstep_distillation.metrics.evaluate import Evaluator
     from fewstep_distillation.metrics.prompts import EvaluateConfig
@@ -47,7 +45,7 @@ def evaluate(
     config = EvaluateConfig(n, seed, split)  # type: ignore[arg-type]  # checked by the class
     choice = SamplingChoice(sampler, steps, guidance, variant, device, precision)  # type: ignore[arg-type]
     dataset, generator = EmojiDataset(data), open_generator(source, choice)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with progress_bar() as progress:
         tasks = {}
 
         def on_progress(what: str, done: int, total: int) -> None:

@@ -13,9 +13,11 @@ import numpy.typing as npt
 import onnx
 
 from fewstep_quantization.affine import least_step
+from fewstep_quantization.calibration.gram import Gram
 from fewstep_quantization.graph import CONTRIB, Rewriter
 from fewstep_quantization.linear_rewrite import replace_linears
 from fewstep_quantization.linears import FloatArray, Linear
+from fewstep_quantization.rounding import round_weights
 
 Bits = Literal[4, 8]
 _LEVEL = 4
@@ -23,36 +25,51 @@ BLOCK: Mapping[Bits, int] = {4: 32, 8: 64}
 
 
 def to_weight_only(
-    model: onnx.ModelProto, bits: Bits, exclude: Collection[str] = (), noise: float = 0.0
+    model: onnx.ModelProto,
+    bits: Bits,
+    exclude: Collection[str] = (),
+    noise: float = 0.0,
+    grams: Mapping[str, Gram] | None = None,
 ) -> onnx.ModelProto:
     """The graph with the weights of its linear layers in blocks of so many bits; those named in `exclude` stay float.
 
-    `noise` is that of `quantise_weights`.
+    `noise` is that of `quantise_weights`; `grams`, by tensor, tell what the inputs of the layers are: rounding then minds it.
     """
-    return replace_linears(model, exclude, partial(_write, bits=bits, noise=noise))
+    return replace_linears(model, exclude, partial(_write, bits=bits, noise=noise, grams=grams or {}))
 
 
 def quantise_blocks(
-    weights: FloatArray, bits: Bits, noise: float = 0.0
+    weights: FloatArray, bits: Bits, noise: float = 0.0, gram: npt.NDArray[np.float64] | None = None
 ) -> tuple[npt.NDArray[np.uint8], FloatArray]:
     """Weights (K, N) as unsigned numbers around 2^(bits-1): (N, ceil(K / b), b bits / 8) uint8 and scales (N, ceil(K / b)), b weights a block.
 
-    The largest absolute value of a block becomes -2^(bits-1), which symmetric rounding would leave unused.
+    Without X^T X (K, K) of the inputs each weight goes to the nearest number.
     """
-    rows, middle, size = weights.T, 2 ** (bits - 1), BLOCK[bits]
-    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % size)))
-    blocks = padded.reshape(rows.shape[0], -1, size)
-    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
-    least = least_step(weights, noise)
+    middle, size = 2 ** (bits - 1), BLOCK[bits]
+    scales = _scales(weights, middle, size, least_step(weights, noise))
+    steps = np.repeat(scales, size, axis=1)[:, : len(weights)].T
+    if gram is None:
+        levels = np.clip(np.rint(weights / steps), -middle, middle - 1).astype(np.int8)
+    else:
+        levels = round_weights(weights, steps, gram, (-middle, middle - 1))
+    padded = np.pad(levels.T, ((0, 0), (0, -len(weights) % size))).astype(np.int16) + middle
+    blocks = padded.astype(np.uint8).reshape(*scales.shape, size)
+    packed = blocks if bits == 8 else blocks[..., 0::2] | (blocks[..., 1::2] << 4)
+    return np.ascontiguousarray(packed), scales
+
+
+def _scales(weights: FloatArray, middle: int, size: int, least: float) -> FloatArray:
+    """One for each block (N, ceil(K / b)): its largest absolute value becomes -2^(bits-1), which symmetric rounding would leave unused."""
+    padded = np.pad(weights.T, ((0, 0), (0, -len(weights) % size)))
+    blocks = padded.reshape(len(padded), -1, size)
+    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)[..., 0]
     scales = np.where(np.abs(extreme) < least * middle, least, extreme / -middle)
-    scales = np.where(scales == 0, 1.0, scales).astype(np.float32)
-    levels = np.clip(np.rint(blocks / scales) + middle, 0, 2 * middle - 1).astype(np.uint8)
-    packed = levels if bits == 8 else levels[..., 0::2] | (levels[..., 1::2] << 4)
-    return np.ascontiguousarray(packed), scales[..., 0]
+    return np.where(scales == 0, 1.0, scales).astype(np.float32)
 
 
-def _write(graph: Rewriter, linear: Linear, bits: Bits, noise: float) -> None:
-    packed, scales = quantise_blocks(linear.weights, bits, noise)
+def _write(graph: Rewriter, linear: Linear, bits: Bits, noise: float, grams: Mapping[str, Gram]) -> None:
+    gram = grams[linear.input].value if linear.input in grams else None
+    packed, scales = quantise_blocks(linear.weights, bits, noise, gram)
     weights = graph.constant(packed, f"{linear.output}_q{bits}")
     factors = graph.constant(scales, f"{linear.output}_scales")
     k, n = linear.weights.shape

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 
 from fewstep import atomic
 from fewstep.bench.config import BenchConfig
@@ -15,6 +14,7 @@ from fewstep.bench.runner import Benchmark, bench
 from fewstep.bench.table import latency_table, resource_table
 from fewstep.devices.ssh import Remote
 from fewstep.errors import FewstepError
+from fewstep.progress import progress_bar
 
 
 def run(
@@ -62,7 +62,7 @@ def _print_best(report: Report, console: Console) -> None:
 
 
 def _measure(config: BenchConfig, console: Console) -> Benchmark:
-    with Progress(console=console, transient=True) as progress:
+    with progress_bar(console=console) as progress:
         bar = progress.add_task("opening", total=1)
 
         def on_call(what: str, total: int) -> None:
@@ -74,7 +74,7 @@ def _measure(config: BenchConfig, console: Console) -> Benchmark:
 def _measure_on(remote: Remote, config: BenchConfig, console: Console) -> Benchmark:
     from fewstep.devices.remote_bench import bench_on
 
-    with Progress(console=console, transient=True) as progress:
+    with progress_bar(console=console) as progress:
         bar = progress.add_task("connecting", total=None)
 
         def on_stage(what: str, done: int, total: int) -> None:

@@ -68,7 +68,7 @@ def bench_on(
         on_stage("measuring on the board", 0, 0)
         # ONNX Runtime writes a file of its own below the home folder.
         home = ["env", f"HOME={workspace.folder}", f"XDG_CACHE_HOME={workspace.folder}/.cache"]
-        words = [*home, there, "-m", "fewstep.cli", "bench", f"{workspace.folder}/{_BUNDLE}", "--json", "-"]
+        words = [*home, there, "-m", "fewstep", "bench", f"{workspace.folder}/{_BUNDLE}", "--json", "-"]
         words += [*config.options(), "--timeout", str(config.timeout)]
         done = remote.run(workspace.command(words), timeout=None)
         if done.returncode:

@@ -49,7 +49,7 @@ def test_the_command_prints_an_address_and_writes_what_a_phone_said(
 ) -> None:
     json_file, html_file = tmp_path / "phones.json", tmp_path / "phones.html"
     short = "command.SUSTAINED = 0.5; command._PATIENCE = 0.5"
-    program = f"from fewstep_apps.bench import command; {short}\nfrom fewstep.cli import main; main()"
+    program = f"from fewstep_apps.bench import command; {short}\nfrom fewstep.__main__ import main; main()"
     words = ["-c", program]
     words += ["bench", str(app_bundle), "--device", "web", "--runs", "1", "--warmup", "0"]
     words += ["--variant", "int8", "--json", str(json_file), "--html", str(html_file)]

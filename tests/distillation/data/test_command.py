@@ -12,7 +12,7 @@ from fewstep_distillation.data.dataset import EmojiDataset
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs the command in a process of its own."""
-    code = "import sys; from fewstep.cli import main; sys.exit(main())"
+    code = "import sys; from fewstep.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "data", "build", "emoji", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -35,7 +35,7 @@ def bundles(tiny: Generator, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 
 def _run(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "fewstep.cli", "join", *map(str, arguments)]
+    command = [sys.executable, "-m", "fewstep", "join", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

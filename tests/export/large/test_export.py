@@ -43,7 +43,7 @@ SECONDS = 600  # of patience with a busy machine
 
 def command(source: Path, output: Path, *options: object) -> list[str]:
     options = ("--large-from", 0, "--precision", "fp32", "--steps", 2, *options)
-    return [sys.executable, "-m", "fewstep.cli", "export", str(source), "-o", str(output), *map(str, options)]
+    return [sys.executable, "-m", "fewstep", "export", str(source), "-o", str(output), *map(str, options)]
 
 
 def run(*arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -24,7 +24,7 @@ FORMS = {
 
 
 def fewstep(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "fewstep.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "fewstep", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -79,7 +79,7 @@ def test_a_wrong_weight_with_the_right_hash_is_found_by_its_pictures(
     write_manifest(changed, manifest)
     wrong = [finding for finding in verify_bundle(Bundle.open(changed)) if not finding.ok]
     assert [(finding.variant, finding.component) for finding in wrong] == [("coreml-fp32", "decoder")]
-    command = [sys.executable, "-m", "fewstep.cli", "verify", str(changed), "--json"]
+    command = [sys.executable, "-m", "fewstep", "verify", str(changed), "--json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2 and "the first decoder of coreml-fp32" in result.stderr
     assert json.loads(result.stdout)["ok"] is False

@@ -9,6 +9,7 @@ from tests.quantization.conftest import random_feeds
 
 from fewstep.network import Feeds
 from fewstep_quantization.affine import Range
+from fewstep_quantization.calibration.gram import Gram
 from fewstep_quantization.convolutions import find_convolutions
 from fewstep_quantization.linears import find_linears
 from fewstep_quantization.pictures import Graphs, relative_error
@@ -83,6 +84,20 @@ def test_an_excluded_layer_stays_float(fp32: Graphs) -> None:
     assert [linear.name for linear in find_linears(to_static_int8(graph, seen_ranges(graph), {name}))] == [
         name
     ]
+
+
+def test_four_bits_that_mind_the_inputs_are_nearer(fp32: Graphs) -> None:
+    graph = prepare(fp32["denoiser"])
+    feeds, names = random_feeds(graph), sorted({linear.input for linear in find_linears(graph)})
+    tensors, grams = {**feeds, **network(exposing(graph, names))(feeds)}, {name: Gram(name) for name in names}
+    for name, gram in grams.items():
+        gram.add(tensors[name])
+    (expected,) = network(graph)(feeds).values()
+    nearest, minded = (
+        relative_error(only(network(to_weight_only(graph, 4, grams=known))(feeds)), expected)
+        for known in ({}, grams)
+    )
+    assert 0 < minded < 0.8 * nearest
 
 
 @pytest.mark.parametrize("bits", [4, 8])

@@ -57,7 +57,7 @@ def int8_bundle(bundle: Path, tmp_path: Path) -> Path:
     """The tiny bundle with a build of eight bits."""
     copy = tmp_path / "tiny.fewstep"
     shutil.copytree(bundle, copy)
-    quantize = [sys.executable, "-m", "fewstep.cli", "quantize", str(copy), "--scheme", "int8", "--force"]
+    quantize = [sys.executable, "-m", "fewstep", "quantize", str(copy), "--scheme", "int8", "--force"]
     subprocess.run(quantize, check=True, capture_output=True)
     return copy
 
