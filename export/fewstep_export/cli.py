@@ -88,6 +88,14 @@ def export(
         typer.Option("--force-memory", help="Begin although the forecast exceeds this machine's memory."),
     ] = False,
     max_batch: Annotated[int, typer.Option(help="Largest batch of a TensorRT engine.")] = 2,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Sizes of pictures for TensorRT engines in pixels: SMALLEST:BEST:LARGEST, each a side or WIDTHxHEIGHT, or one "
+            "size; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     compute_capability: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,9 +127,10 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle; every graph is compared with torch before it is written."""
-    from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
 
+    from fewstep.progress import progress_bar
+    from fewstep.sizes import SizeProfile
     from fewstep.tensorrt.config import BuildConfig
     from fewstep_export.config import ExportConfig, Lora, Precision, Target
     from fewstep_export.large.config import Large
@@ -154,10 +163,11 @@ def export(
             workspace,
             graphs_only,
             timing_cache,
+            tuple(SizeProfile.parse(text) for text in profile or ()),
         ),
     )
     columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with progress_bar(*columns) as progress:
         task = progress.add_task("starting", total=1)
         progress.refresh()
         # Threads of torch that wait by spinning make it 20 times slower on a busy machine (2 cores, 8.0 s instead of

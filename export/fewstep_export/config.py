@@ -122,6 +122,7 @@ class ExportConfig:
                 "build for ONNX Runtime of the bundle with `fewstep quantize`"
             )
         self._check_fp8()
+        self._check_profiles()
         if "tensorrt" in self.targets and not {"fp16", "int8", "fp8"} & set(self.precisions):
             raise FewstepError(
                 f"expected fp16, int8 or fp8 for the target tensorrt, found {', '.join(self.precisions)}; add a --precision"
@@ -141,6 +142,18 @@ class ExportConfig:
             )
         if "ort" in self.targets and not set(self.precisions) & set(FLOATS):
             raise FewstepError("expected fp32 or fp16 for the target ort, found neither; add a --precision")
+
+    def _check_profiles(self) -> None:
+        if self.engines.profiles and "tensorrt" not in self.targets:
+            raise FewstepError(
+                f"expected --target tensorrt for --profile, found {', '.join(self.targets)}; graphs of the others have one size each, "
+                "that of --size"
+            )
+        if self.engines.profiles and self.loop:
+            raise FewstepError(
+                "expected no other form of the loop with --profile, found one, whose graphs have one size; leave out --hoist, --fuse-step "
+                "and --unroll"
+            )
 
     def _check_fp8(self) -> None:
         if "fp8" not in self.precisions:

@@ -40,12 +40,13 @@ Graphs = Mapping[str, ExportedComponent]
 """Graphs by component."""
 
 
-def export_component(component: Exportable, example: Feeds) -> ExportedComponent:
+def export_component(component: Exportable, example: Feeds, sized: str | None = None) -> ExportedComponent:
     """The ONNX graph of a component; one that is a graph already keeps it.
 
     Args:
         component: what to export.
         example: inputs with a batch of at least 2 (torch.export takes a size of 1 for a constant).
+        sized: see `translate`.
 
     Raises:
         FewstepError: torch cannot trace the module.
@@ -59,6 +60,7 @@ def export_component(component: Exportable, example: Feeds) -> ExportedComponent
         component.module,
         dict(zip(component.inputs, arguments, strict=True)),
         component.outputs,
+        sized,
     )
     assert program.exported_program is not None  # it was given one
     model = ir.serde.serialize_model(simplify(program.model).model)
@@ -67,7 +69,11 @@ def export_component(component: Exportable, example: Feeds) -> ExportedComponent
 
 
 def translate(
-    name: str, module: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str]
+    name: str,
+    module: nn.Module,
+    example: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    sized: str | None = None,
 ) -> torch.onnx.ONNXProgram:
     """The exporter's own graph of a module, its first dimension free.
 
@@ -76,13 +82,15 @@ def translate(
         module: in evaluation mode.
         example: inputs by name in the order of `forward`, with a batch of at least 2.
         outputs: names of the outputs in order.
+        sized: an input (B, C, h, w) whose sides are free too, as far as the module does not compute with what they are.
 
     Raises:
         FewstepError: torch cannot trace the module.
     """
     arguments = tuple(example.values())
     batch = torch.export.Dim(BATCH, max=63)  # diffusers copies batches of 64 and more before a Resize
-    free = tuple({0: batch} for _ in arguments)
+    sides = {i: torch.export.Dim.AUTO for i in (2, 3)}
+    free = tuple({0: batch, **(sides if key == sized else {})} for key in example)
     with quiet():
         try:
             # Traced here, not by the exporter: its own call cannot tell that the batches of two inputs are one.

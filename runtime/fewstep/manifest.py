@@ -104,6 +104,10 @@ class Latent:
         if 0.0 in self.scale:
             raise BundleError("expected values other than 0, found 0, in field 'scale'")
 
+    def pixels(self, image: "Image") -> int:
+        """Of the picture for a position of the latents, along a side."""
+        return image.size // self.shape[-1]
+
 
 @dataclass(frozen=True)
 class Image:

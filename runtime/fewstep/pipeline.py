@@ -18,6 +18,7 @@ from fewstep.guidance import Conditions, GuidanceMode
 from fewstep.loop import Array, Noise
 from fewstep.loop_form import NETWORKS
 from fewstep.network import Network
+from fewstep.sizes import Size, size_text
 from fewstep.step_table import StepTable
 from fewstep.text_to_image import Drawing, OnStep, TextToImage
 from fewstep.tokenizer import Tokenizer
@@ -107,6 +108,7 @@ class Pipeline:
         guidance: float | None = None,
         negative_prompt: str | None = None,
         on_step: OnStep | None = None,
+        size: Size | None = None,
     ) -> "Image":
         """The picture (8 bits; RGB, or RGBA with straight alpha) of a prompt; the same arguments give the same bits.
 
@@ -117,14 +119,16 @@ class Pipeline:
             guidance: scale w; 1 turns guidance off; None takes the bundle's default.
             negative_prompt: what the unconditional branch reads; None takes the bundle's default.
             on_step: called after every evaluation.
+            size: (width, height) in pixels, for a variant of many sizes; None takes the bundle's.
 
         Raises:
-            FewstepError: the prompt is too long, or the table is unknown.
+            FewstepError: the prompt is too long, the table is unknown, or the variant does not draw this size.
             NonFiniteError: a graph gave NaN or infinity, and there is nothing to fall back to.
         """
         from fewstep.image import to_pil
 
-        return to_pil(self.generate_array([prompt], [seed], table, guidance, negative_prompt, on_step)[0])
+        images = self.generate_array([prompt], [seed], table, guidance, negative_prompt, on_step, size)
+        return to_pil(images[0])
 
     def generate_array(
         self,
@@ -134,13 +138,22 @@ class Pipeline:
         guidance: float | None = None,
         negative_prompt: str | None = None,
         on_step: OnStep | None = None,
+        size: Size | None = None,
     ) -> Array:
         """Pictures (B, 4, H, W) float32, RGBA with premultiplied alpha, or (B, 3, H, W) RGB, of B prompts in one batch.
 
         See `generate`, and `fewstep.text_to_image.TextToImage.draw`.
         """
         self._require_own_process()
-        drawing = Drawing(prompts, seeds, self._table(table), guidance, negative_prompt, self.guidance_mode)
+        drawing = Drawing(
+            prompts,
+            seeds,
+            self._table(table),
+            guidance,
+            negative_prompt,
+            self.guidance_mode,
+            self._sides(size),
+        )
         begin = perf_counter()
         self.timings = Timings()
         try:
@@ -193,6 +206,21 @@ class Pipeline:
         except NonFiniteError as error:
             raise self._named(error) from None
         return images
+
+    def _sides(self, size: Size | None) -> tuple[int, int] | None:
+        """Height and width of the latents of pictures of that size; None for the bundle's own."""
+        own = self.manifest.image.size
+        if size in (None, (own, own)):
+            return None
+        assert size is not None  # of which mypy is not sure
+        if self.variant.sizes is None:
+            raise FewstepError(
+                f"expected {own} x {own} pixels, the one size of variant '{self.variant.name}', found {size_text(size)}; leave the size "
+                "out, or export engines for it with --target tensorrt --profile"
+            )
+        self.variant.sizes.require(size, f"variant '{self.variant.name}'")
+        pixels = self.manifest.latent.pixels(self.manifest.image)
+        return size[1] // pixels, size[0] // pixels
 
     def _named(self, error: NonFiniteError) -> NonFiniteError:
         return NonFiniteError(
@@ -279,8 +307,8 @@ class _Fallback:
         self._pipeline: Pipeline | None = None
 
     def draw(self, drawing: Drawing, on_step: OnStep | None, error: NonFiniteError) -> tuple[Array, Timings]:
-        """The pictures and where the time went; `error` again if there is nothing to fall back to."""
-        if self._name is None:
+        """The pictures and where the time went; `error` again if there is nothing to fall back to, as for another size."""
+        if self._name is None or drawing.sides is not None:
             raise error
         with self._lock:
             self._pipeline = self._pipeline or Pipeline(self._bundle, self._name, self._threads, self._mode)

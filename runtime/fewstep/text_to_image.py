@@ -42,6 +42,7 @@ class Drawing:
         guidance: scale w; 1 turns guidance off.
         negative_prompt: what the unconditional branch reads.
         mode: how the two branches are evaluated.
+        sides: height and width of the latents, for graphs that take others than the model's.
     """
 
     prompts: Sequence[str]
@@ -50,6 +51,7 @@ class Drawing:
     guidance: float | None = None
     negative_prompt: str | None = None
     mode: GuidanceMode = "batched"
+    sides: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.prompts or len(self.prompts) != len(self.seeds):
@@ -82,8 +84,10 @@ class TextToImage:
         """
         branches = self._branches(drawing)
 
+        shape = (self.latent.shape[0], *(drawing.sides or self.latent.shape[1:]))
+
         def noise(stream: int) -> Array:
-            return np.stack([gaussian(self.latent.shape, seed, stream) for seed in drawing.seeds])
+            return np.stack([gaussian(shape, seed, stream) for seed in drawing.seeds])
 
         if (unrolled := self.networks.get("unrolled")) is not None:
             image = draw_unrolled(unrolled, drawing.table, noise, _both(*branches), self._scale(drawing))

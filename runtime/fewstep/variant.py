@@ -9,6 +9,7 @@ from fewstep.errors import BundleError
 from fewstep.gate import Gate
 from fewstep.limits import RANK, TENSOR_ELEMENTS
 from fewstep.loop_form import NETWORKS, Loop
+from fewstep.sizes import Sizes
 
 Dim = int | str
 DType = Literal["float32", "float16", "int32", "int64", "int8", "uint8", "bool"]
@@ -98,7 +99,7 @@ class Variant:
     """One build of all the components, for one engine at one precision, with as much of the loop in its graphs as `loop` says.
 
     `gates` says what a build of lower precision is worth, by the variant that it was measured against, and `engines` by component how
-    engines were made.
+    engines were made. `sizes` are those of its pictures, for graphs that take others than the manifest's.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Variant:
     loop: Loop = field(default_factory=Loop)
     gates: Mapping[str, Gate] = field(default_factory=dict)
     engines: Mapping[str, EngineBuild] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
     def __post_init__(self) -> None:
         self.loop.check_components(self.components)

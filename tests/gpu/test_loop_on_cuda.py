@@ -11,6 +11,7 @@ import pytest
 from tests.runtime.engines.fused_steps import COMPONENT, KEPT, conditions, load_engine, noise, step
 
 from fewstep.engines.cuda import Cuda, DeviceArray
+from fewstep.engines.tensorrt_buffers import Extent
 from fewstep.fused import run_fused
 from fewstep.samplers import compile_table
 
@@ -84,7 +85,7 @@ def test_torch_sees_an_engines_memory_without_a_copy(
     cuda: Cuda, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     engine = load_engine(monkeypatch, tmp_path, cuda, TorchContext(cuda))
-    seen = torch.as_tensor(engine.on_device("next_0", 2), device="cuda")
+    seen = torch.as_tensor(engine.on_device("next_0", Extent(2)), device="cuda")
     assert seen.data_ptr() == engine.buffers.device["next_0"]
     rng = np.random.default_rng(0)
     feeds = {

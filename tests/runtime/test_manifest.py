@@ -27,6 +27,7 @@ from fewstep.manifest import (
     Variant,
 )
 from fewstep.paths import require_safe_path
+from fewstep.sizes import SizeProfile, Sizes
 from fewstep.step_table import StepRow, StepTable
 
 SCHEMAS = {
@@ -69,6 +70,8 @@ def test_what_the_runtime_writes_obeys_the_published_schema(value: Any) -> None:
         (TokenizerFile, SCHEMAS["manifest.schema.json"]["properties"]["tokenizers"]["items"]),
         (Template, SCHEMAS["manifest.schema.json"]["$defs"]["template"]),
         (TensorSpec, SCHEMAS["manifest.schema.json"]["$defs"]["tensor"]),
+        (Sizes, SCHEMAS["manifest.schema.json"]["$defs"]["sizes"]),
+        (SizeProfile, SCHEMAS["manifest.schema.json"]["$defs"]["size_profile"]),
         (StepTable, SCHEMAS["step_table.schema.json"]),
         (StepRow, SCHEMAS["step_table.schema.json"]["properties"]["rows"]["items"]),
     ],

@@ -79,6 +79,16 @@ def test_every_variant_draws_the_same(tiny_bundle: Path) -> None:
     np.testing.assert_allclose(onnx, ort, atol=1e-5)
 
 
+def test_graphs_of_one_size_draw_that_alone(pipeline: Pipeline) -> None:
+    size = pipeline.manifest.image.size
+    assert pipeline.generate("a red heart", size=(size, size)).size == (size, size)
+    with pytest.raises(
+        FewstepError,
+        match=rf"expected {size} x {size} pixels, the one size of variant 'fp32', found {size}x64; leave the size out",
+    ):
+        pipeline.generate("a red heart", size=(size, 64))
+
+
 def test_timings_hold_every_call_and_steps_are_reported(pipeline: Pipeline) -> None:
     seen: list[int] = []
     draw(pipeline, table=compile_table("flow-dpm++2m", 6, 3.0), on_step=lambda i, _x: seen.append(i))

@@ -4,11 +4,14 @@ import getpass
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fewstep.errors import FewstepError
+
+if TYPE_CHECKING:
+    from fewstep.tensorrt.config import BuildConfig
 
 BundlePath = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="Folder NAME.fewstep.", show_default=False)
@@ -19,6 +22,13 @@ CachePath = Annotated[
 ]
 VariantName = Annotated[
     str | None, typer.Option("--variant", help="Graphs to build from; the FP16 ones if not given.")
+]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--profile",
+        help="Sizes of pictures, SMALLEST:BEST:LARGEST or one; those of the graphs if not given; may be repeated.",
+    ),
 ]
 WithoutGpu = Annotated[bool, typer.Option("--without-gpu", help="Build although no GPU is here.")]
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for the whole network.")]
@@ -54,9 +64,14 @@ def build(
     cache: CachePath = None,
     without_gpu: WithoutGpu = False,
     variant: VariantName = None,
+    profile: Profiles = None,
 ) -> None:
     """Build the engines of BUNDLE for this board, once; print the folder of the bundle that has them."""
-    typer.echo(_prepared(bundle, cache, variant, max_batch, without_gpu))
+    from fewstep.sizes import SizeProfile
+    from fewstep.tensorrt.config import BuildConfig
+
+    config = BuildConfig(max_batch, profiles=tuple(map(SizeProfile.parse, profile or ())))
+    typer.echo(_prepared(bundle, cache, variant, config, without_gpu))
 
 
 def draw(
@@ -66,15 +81,20 @@ def draw(
     seed: Annotated[int, typer.Option(help="Noise seed.")] = 0,
     cache: CachePath = None,
     variant: VariantName = None,
+    size: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT or a side in pixels.", show_default=False)
+    ] = None,
 ) -> None:
     """Draw PROMPT with the engines, which are built first if they are not there."""
     from fewstep import atomic
     from fewstep.image import png_bytes
     from fewstep.pipeline import Pipeline
+    from fewstep.sizes import parse_size
     from fewstep.tensorrt.derive import CACHE
 
+    wanted = None if size is None else parse_size(size)
     pipeline = Pipeline(_prepared(bundle, cache, variant), cache=cache or CACHE)
-    atomic.write_bytes(output, png_bytes(pipeline.generate(prompt, seed)))
+    atomic.write_bytes(output, png_bytes(pipeline.generate(prompt, seed, size=wanted)))
     typer.echo(output)
 
 
@@ -125,10 +145,14 @@ def unit(
 
 
 def _prepared(
-    bundle: Path, cache: Path | None, variant: str | None, max_batch: int = 2, without_gpu: bool = False
+    bundle: Path,
+    cache: Path | None,
+    variant: str | None,
+    config: "BuildConfig | None" = None,
+    without_gpu: bool = False,
 ) -> Path:
     from fewstep.tensorrt.config import BuildConfig
     from fewstep.tensorrt.derive import CACHE
     from fewstep_apps.jetson.engines import prepare
 
-    return prepare(bundle, BuildConfig(max_batch), cache or CACHE, without_gpu, variant)
+    return prepare(bundle, config or BuildConfig(), cache or CACHE, without_gpu, variant)

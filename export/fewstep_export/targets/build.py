@@ -17,7 +17,8 @@ def stages(generator: Generator, config: ExportConfig) -> int:
     of_ort = ort.stages(config.precisions) if "ort" in config.targets else 0
     of_coreml = len(config.precisions) if "coreml" in config.targets else 0
     of_tensorrt = len({"fp16", "int8", "fp8"} & set(config.precisions)) if "tensorrt" in config.targets else 0
-    return len(generator.components) + of_ort + of_coreml + of_tensorrt
+    of_sizes = 1 if config.engines.profiles else 0
+    return len(generator.components) + of_ort + of_coreml + of_tensorrt + of_sizes
 
 
 def build_all(

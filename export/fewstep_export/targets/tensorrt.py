@@ -14,6 +14,7 @@ import onnx
 from fewstep.errors import FewstepError
 from fewstep.manifest import Component, Variant, Verification
 from fewstep.network import Run
+from fewstep.sizes import Sizes
 from fewstep.tensorrt.build import Built, build_engine, write_files
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.layers import layers_of
@@ -31,6 +32,7 @@ from fewstep_export.signature import component_record
 from fewstep_export.targets.ort import Begin, Build, emulate_fp16, to_fp16
 from fewstep_export.tensorrt.audit import require_asked_types
 from fewstep_export.tensorrt.qdq import FP8, INT8, EightBits, activation_ranges, quantized
+from fewstep_export.tensorrt.sizes import fixed_sides, free_sizes, picture_of
 
 EIGHT_BITS: Mapping[Precision, EightBits] = {"int8": INT8, "fp8": FP8}
 PRECISIONS: tuple[Precision, ...] = ("fp16", *EIGHT_BITS)
@@ -72,6 +74,14 @@ def build(
             "expected tensorrt for --timing-cache, found tensorrt_rtx, which measures nothing when it builds; leave the option out"
         )
     builds = []
+    pixels, _ = picture_of(cases)
+    sizes: Sizes | None = None
+    if config.profiles:
+        begin("exporting graphs of free sizes")
+        sized = free_sizes(graphs, cases, config.profiles)
+        graphs, cases, sizes = sized.graphs, sized.cases, sized.sizes
+    else:
+        graphs = [fixed_sides(graph, cases[graph.component.name][0]) for graph in graphs]
     for precision in (p for p in precisions if p in PRECISIONS):
         begin(f"building TensorRT {precision} engines")
         made = {
@@ -80,12 +90,14 @@ def build(
             else _fp16(graph, cases)
             for graph in graphs
         }
-        builds.append(_build(precision, made, config, root))
+        builds.append(_build(precision, made, config, root, pixels, sizes))
     return builds
 
 
-def write_engine(model: onnx.ModelProto, name: str, path: Path, config: BuildConfig) -> Built:
-    """Builds the engine of a graph into a file, and sees to it that nothing fell back to FP32.
+def write_engine(
+    model: onnx.ModelProto, name: str, path: Path, config: BuildConfig, pixels: int = 1
+) -> Built:
+    """Builds the engine of a graph into a file, and sees to it that nothing fell back to FP32; `pixels` as `build_engine` takes them.
 
     Raises:
         FewstepError: TensorRT is not installed or refuses the graph, or a layer fell back.
@@ -94,7 +106,7 @@ def write_engine(model: onnx.ModelProto, name: str, path: Path, config: BuildCon
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, f"{name}.onnx")
         source.write_bytes(to_bytes(model))
-        built = build_engine(library, source, config)
+        built = build_engine(library, source, config, pixels=pixels)
         require_asked_types(model, built.layers, name)
         write_files(built, source, path)
     return built
@@ -114,7 +126,14 @@ def write_graph(model: onnx.ModelProto, name: str, path: Path) -> None:
     require_asked_types(model, tuple(layers_of(network)), name)
 
 
-def _build(precision: Precision, made: Mapping[str, _Graph], config: BuildConfig, root: Path) -> Build:
+def _build(
+    precision: Precision,
+    made: Mapping[str, _Graph],
+    config: BuildConfig,
+    root: Path,
+    pixels: int,
+    sizes: Sizes | None,
+) -> Build:
     components: dict[str, Component] = {}
     engines: dict[str, EngineBuild] = {}
     kind = "onnx" if config.graphs_only else "engine"
@@ -123,11 +142,18 @@ def _build(precision: Precision, made: Mapping[str, _Graph], config: BuildConfig
         if config.graphs_only:
             write_graph(graph.model, name, root / file)
         else:
-            engines[name] = write_engine(graph.model, name, root / file, config).record
+            engines[name] = write_engine(graph.model, name, root / file, config, pixels).record
         components[name] = component_record(graph.model, file)
     verification = {name: graph.verification for name, graph in made.items()}
     variant = Variant(
-        f"tensorrt-{precision}", "tensorrt", precision, kind, components, verification, engines=engines
+        f"tensorrt-{precision}",
+        "tensorrt",
+        precision,
+        kind,
+        components,
+        verification,
+        engines=engines,
+        sizes=sizes,
     )
     minimum = MINIMUM_PSNR if precision == "fp16" else EIGHT_BIT_MINIMUM_PSNR
     return Build(variant, {name: graph.run for name, graph in made.items()}, minimum)

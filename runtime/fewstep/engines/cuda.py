@@ -102,6 +102,10 @@ class Cuda:
         """Queues a recording."""
         self._call("cudaGraphLaunch", c_void_p(executable), c_void_p(self.stream))
 
+    def forget(self, executable: int) -> None:
+        """Gives the memory of a recording back."""
+        self._call("cudaGraphExecDestroy", c_void_p(executable))
+
     def _copy(self, to: int, source: int, size: int, kind: int) -> None:
         stream = c_void_p(self.stream)
         self._call("cudaMemcpyAsync", c_void_p(to), c_void_p(source), c_size_t(size), kind, stream)
@@ -148,6 +152,10 @@ class Recording:
     def launch(self) -> None:
         """Queues all of it in one call."""
         self._cuda.launch(self.executable)
+
+    def free(self) -> None:
+        """Gives its memory back; it cannot be run any more."""
+        self._cuda.forget(self.executable)
 
 
 def _load() -> ctypes.CDLL:

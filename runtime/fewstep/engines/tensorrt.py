@@ -1,7 +1,8 @@
 """TensorRT on an NVIDIA GPU: engines of `tensorrt` or `tensorrt_rtx`. Checked for types, refusals and the order of calls alone (docs/tensorrt.md).
 
-Inputs and outputs have buffers on the GPU for the largest batch, made once. From its second run on, a batch size is one recorded
-CUDA graph: copies in, kernels, copies out into pinned memory, a single launch. A graph that holds a whole step of the sampler runs its
+Inputs and outputs have buffers on the GPU for the largest batch and size, made once. From its second run on, a batch of a size is one
+recorded CUDA graph: copies in, kernels, copies out into pinned memory, a single launch. Another size may need another optimisation
+profile, and then recordings are made anew. A graph that holds a whole step of the sampler runs its
 loop on the GPU, see `fewstep.engines.tensorrt_loop`.
 """
 
@@ -16,8 +17,9 @@ import numpy.typing as npt
 
 from fewstep.engines import Tensors, check_tensors
 from fewstep.engines.cuda import Cuda, DeviceArray, Recording
-from fewstep.engines.tensorrt_buffers import Buffers, batched, shape_at
+from fewstep.engines.tensorrt_buffers import Buffers, Extent, batched, shape_at, sized
 from fewstep.engines.tensorrt_loop import FusedLoop
+from fewstep.engines.tensorrt_profiles import Profiles
 from fewstep.errors import BundleError, FewstepError
 from fewstep.loop import Noise
 from fewstep.step_table import StepTable
@@ -67,17 +69,20 @@ class TensorRTEngine:
         self._check_signature()
         self.cache = RuntimeCache(cache, content)
         self.context = self.cache.context(library, self._engine)
-        self.buffers = Buffers(self.cuda, component, build.max_batch)
+        self._sized = sized(component)
+        self._profiles = Profiles(self._engine, self._sized.name if self._sized else None)
+        self._profile = 0
+        self.buffers = Buffers(self.cuda, component, self._profiles.largest(build.max_batch))
         self.bind(self.buffers.device)
         self.lock = Lock()  # of the buffers: several threads may draw at once
-        self._recordings: dict[int, Recording] = {}
-        self._warm: set[int] = set()
+        self._recordings: dict[Extent, Recording] = {}
+        self._warm: set[Extent] = set()
         self._loop: FusedLoop | None = None
 
     def run(self, feeds: Tensors) -> dict[str, npt.NDArray[np.float32]]:
         """Runs the engine once; see `Engine.run`."""
-        batch = self._batch(feeds)
-        outputs = {spec.name: np.empty(shape_at(spec, batch), spec.dtype) for spec in self.component.outputs}
+        extent = self._extent(feeds)
+        outputs = {spec.name: np.empty(shape_at(spec, extent), spec.dtype) for spec in self.component.outputs}
         self.write(feeds, outputs)
         return outputs
 
@@ -85,16 +90,18 @@ class TensorRTEngine:
         """Runs the engine once into the caller's arrays; see `Engine.write`."""
         check_tensors(feeds, self.component.inputs, self.where)
         check_tensors(outputs, self.component.outputs, self.where)
-        batch = self._batch(feeds)
-        self.require_batch(batch)
+        extent = self._extent(feeds)
+        self.require_batch(extent.batch)
+        profile = self._profiles.choose(extent, self.where)
         with self.lock:
             begin = perf_counter()
+            self._take(profile)
             for spec in self.component.inputs:
-                np.copyto(self.buffers.at(spec, batch), feeds[spec.name])
-            self._execute(batch)
+                np.copyto(self.buffers.at(spec, extent), feeds[spec.name])
+            self._execute(extent)
             self.cuda.synchronize()
             for spec in self.component.outputs:
-                np.copyto(outputs[spec.name], self.buffers.at(spec, batch))
+                np.copyto(outputs[spec.name], self.buffers.at(spec, extent))
             self.seconds = perf_counter() - begin
 
     def loop(
@@ -105,7 +112,7 @@ class TensorRTEngine:
             self._loop = self._loop or FusedLoop(self)
         return self._loop.run(table, noise, conditions, guidance)
 
-    def on_device(self, name: str, batch: int) -> DeviceArray:
+    def on_device(self, name: str, extent: Extent) -> DeviceArray:
         """An input or output where it lies on the GPU, for who wants it there; the next run writes it again.
 
         Raises:
@@ -113,17 +120,17 @@ class TensorRTEngine:
         """
         specs = {spec.name: spec for spec in (*self.component.inputs, *self.component.outputs)}
         spec = specs[name]
-        return DeviceArray(self.buffers.device[name], shape_at(spec, batch), spec.dtype)
+        return DeviceArray(self.buffers.device[name], shape_at(spec, extent), spec.dtype)
 
     def bind(self, addresses: Mapping[str, int]) -> None:
         """Says where on the GPU the tensors of these names are from now on."""
         for name, address in addresses.items():
             self.context.set_tensor_address(name, address)
 
-    def set_batch(self, batch: int) -> None:
-        """Tells the engine the batch of what it is run on next."""
+    def set_extent(self, extent: Extent) -> None:
+        """Tells the engine the batch and the size of what it is run on next."""
         for spec in self.component.inputs:
-            self.context.set_input_shape(spec.name, shape_at(spec, batch))
+            self.context.set_input_shape(spec.name, shape_at(spec, extent))
 
     def queue(self) -> None:
         """Queues the kernels alone.
@@ -152,34 +159,49 @@ class TensorRTEngine:
                 "--max-batch"
             )
 
-    def _execute(self, batch: int) -> None:
-        """Queues a run: the first one of a batch size plainly, since TensorRT sets itself up then, the later ones as a recording."""
-        if batch in self._recordings:
-            self._recordings[batch].launch()
+    def _take(self, profile: int) -> None:
+        """Changes to another optimisation profile; what was recorded in the old one is no use any more."""
+        if profile == self._profile:
             return
-        self.set_batch(batch)
-        if batch not in self._warm or not self.recordable:
-            self._queue(batch)
-            if batch not in self._warm:
-                self._warm.add(batch)
+        if not self.context.set_optimization_profile_async(profile, self.cuda.stream):
+            raise FewstepError(
+                f"expected {self.where} to take its profile {profile}, found an error ({_first(self._log.messages)})"
+            )
+        for recording in self._recordings.values():
+            recording.free()
+        self._recordings.clear()
+        self._warm.clear()
+        self._profile = profile
+
+    def _execute(self, extent: Extent) -> None:
+        """Queues a run: the first one of an extent plainly, since TensorRT sets itself up then, the later ones as a recording."""
+        if extent in self._recordings:
+            self._recordings[extent].launch()
+            return
+        self.set_extent(extent)
+        if extent not in self._warm or not self.recordable:
+            self._queue(extent)
+            if extent not in self._warm:
+                self._warm.add(extent)
                 self.cache.keep()
             return
         with self.cuda.capture() as recording:
-            self._queue(batch)
-        self._recordings[batch] = recording
+            self._queue(extent)
+        self._recordings[extent] = recording
         recording.launch()
 
-    def _queue(self, batch: int) -> None:
+    def _queue(self, extent: Extent) -> None:
         for spec in self.component.inputs:
-            self.cuda.upload(self.buffers.device[spec.name], self.buffers.at(spec, batch))
+            self.cuda.upload(self.buffers.device[spec.name], self.buffers.at(spec, extent))
         self.queue()
         for spec in self.component.outputs:
-            self.cuda.download(self.buffers.at(spec, batch), self.buffers.device[spec.name])
+            self.cuda.download(self.buffers.at(spec, extent), self.buffers.device[spec.name])
 
-    def _batch(self, feeds: Tensors) -> int:
-        """The batch of the inputs; 1 if none has one."""
+    def _extent(self, feeds: Tensors) -> Extent:
+        """The batch of the inputs, 1 if none has one, and the sides of the latents where they are free."""
         sizes = (len(feeds[s.name]) for s in self.component.inputs if batched(s) and s.name in feeds)
-        return next(sizes, 1)
+        sides = feeds[self._sized.name].shape[2:4] if self._sized and self._sized.name in feeds else ()
+        return Extent(next(sizes, 1), *sides)
 
     def _check_signature(self) -> None:
         names = {self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)}

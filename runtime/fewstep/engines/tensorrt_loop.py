@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fewstep.engines import Tensors
 from fewstep.engines.cuda import Recording
+from fewstep.engines.tensorrt_buffers import Extent
 from fewstep.fused import pack_row, require_fit
 from fewstep.loop import Noise
 from fewstep.loop_form import buffers
@@ -108,7 +109,7 @@ class FusedLoop:
         if memory.recording is not None:
             memory.recording.launch()
             return
-        self._engine.set_batch(plan.batch)
+        self._engine.set_extent(Extent(plan.batch))
         if not memory.warm or not self._engine.recordable:
             self._queue(plan, memory)
             if not memory.warm:
@@ -131,7 +132,7 @@ class FusedLoop:
             self._cuda.upload(address, memory.noise[i])
         for spec in self._engine.component.inputs:
             if not spec.name.startswith("state_") and spec.name not in ("row", "noise"):
-                here = self._engine.buffers.at(spec, plan.batch)
+                here = self._engine.buffers.at(spec, Extent(plan.batch))
                 self._cuda.upload(self._engine.buffers.device[spec.name], here)
         for i in range(plan.rows):
             self._engine.bind(self._addresses(memory, i, state, after))

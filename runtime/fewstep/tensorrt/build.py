@@ -14,6 +14,7 @@ from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.layers import Layer, layers_of
 from fewstep.tensorrt.library import log_of
 from fewstep.tensorrt.parse import parse
+from fewstep.tensorrt.profiles import add_profiles
 from fewstep.tensorrt.progress import OnProgress, monitor
 from fewstep.tensorrt.refit import source_of
 from fewstep.variant import EngineBuild
@@ -34,6 +35,7 @@ def build_engine(
     source: Path,
     config: BuildConfig,
     on_progress: OnProgress = lambda _what, _done, _total: None,
+    pixels: int = 1,
 ) -> Built:
     """Builds the engine; no GPU is needed with TensorRT-RTX.
 
@@ -42,6 +44,7 @@ def build_engine(
         source: the .onnx file.
         config: how.
         on_progress: told of the builder's phases.
+        pixels: of the picture for a position of the latents, along a side; for profiles of sizes.
 
     Raises:
         FewstepError: TensorRT does not take the graph, or cannot build it; the message is its own first one.
@@ -50,7 +53,8 @@ def build_engine(
     builder = library.Builder(log)
     network = parse(library, builder, source, log)
     layers = tuple(layers_of(network))
-    options = _options(library, builder, network, config)
+    options = _options(library, builder, config)
+    add_profiles(builder, network, options, config, pixels)
     options.progress_monitor = watching = monitor(library, on_progress)
     cache = _timing_cache(library, options, config.timing_cache)
     plan = builder.build_serialized_network(network, options)
@@ -95,7 +99,7 @@ def write_files(built: Built, source: Path, path: Path) -> list[Path]:
     return [path, source_of(path)]
 
 
-def _options(library: Any, builder: Any, network: Any, config: BuildConfig) -> Any:
+def _options(library: Any, builder: Any, config: BuildConfig) -> Any:
     options = builder.create_builder_config()
     options.profiling_verbosity = (
         library.ProfilingVerbosity.DETAILED
@@ -110,21 +114,7 @@ def _options(library: Any, builder: Any, network: Any, config: BuildConfig) -> A
     if own_memory is not None:  # of TensorRT-RTX, whose engines a CUDA graph could not hold otherwise
         options.set_flag(own_memory)
     _set_capabilities(library, options, config.compute_capabilities)
-    options.add_optimization_profile(_profile(builder, network, config.max_batch))
     return options
-
-
-def _profile(builder: Any, network: Any, max_batch: int) -> Any:
-    """Batches of 1 to `max_batch`, best at that of guidance."""
-    profile = builder.create_optimization_profile()
-    for i in range(network.num_inputs):
-        tensor = network.get_input(i)
-        shapes = [
-            tuple(batch if size < 0 else size for size in tensor.shape)
-            for batch in (1, min(2, max_batch), max_batch)
-        ]
-        profile.set_shape(tensor.name, *shapes)
-    return profile
 
 
 def _set_capabilities(library: Any, options: Any, capabilities: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fewstep.errors import FewstepError
+from fewstep.sizes import SizeProfile
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class BuildConfig:
         strip_weights: whether the weights are left out, to be taken from the ONNX file when the engine is loaded.
         workspace: bytes of scratch memory at most; None leaves it to the library.
         graphs_only: whether a bundle gets the graphs that engines are built from instead, for a board that builds its own.
+        profiles: sizes of pictures, each an optimisation profile; none means the one size that the graphs were exported for.
         timing_cache: a file of `tensorrt` that keeps what kernels were measured to take, from build to build; it changes no engine.
 
     Raises:
@@ -33,6 +35,7 @@ class BuildConfig:
     workspace: int | None = None
     graphs_only: bool = False
     timing_cache: Path | None = None
+    profiles: tuple[SizeProfile, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_batch < 1:
@@ -60,12 +63,14 @@ class BuildConfig:
             "engine_flags": list(self.flags()),
             "workspace": self.workspace,
             "graphs_only": self.graphs_only,
+            **({"profiles": [str(profile) for profile in self.profiles]} if self.profiles else {}),
         }
 
     def words(self) -> list[str]:
         """The words of a command line that ask for it."""
         words = [f"--max-batch {self.max_batch}"] if self.max_batch != 2 else []
         words += [f"--compute-capability {capability}" for capability in self.compute_capabilities]
+        words += [f"--profile {profile}" for profile in self.profiles]
         words += ["--version-compatible"] if self.version_compatible else []
         words += ["--strip-weights"] if self.strip_weights else []
         words += ["--graphs-only"] if self.graphs_only else []

@@ -11,6 +11,7 @@ from typing import Any
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.manifest import MANIFEST_NAME, FileRecord, Manifest, Variant
+from fewstep.sizes import Sizes
 from fewstep.tensorrt.build import build_engine, write_files
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.variant import EngineBuild
@@ -66,7 +67,7 @@ def with_engines(
         bundle: with ONNX graphs.
         target: of the build.
         cache: a folder of this machine; timing caches lie in it too.
-        config: how engines are built.
+        config: how engines are built; without profiles, graphs of free sizes have those that they were exported with.
         variant: to build from; see `source_variant`.
         on_component: told of the progress.
 
@@ -74,6 +75,9 @@ def with_engines(
         FewstepError: the bundle has no such graphs, is broken, or cannot be built.
     """
     source = source_variant(bundle.manifest, variant)
+    sizes = _sizes(source, config, bundle.manifest)
+    config = replace(config, profiles=sizes.profiles if sizes else ())
+    source = replace(source, sizes=sizes)
     key = _key(bundle, source, target, config)
     output = cache / f"{bundle.manifest.name}-{key[:16]}.fewstep"
     if (output / MANIFEST_NAME).is_file():
@@ -93,6 +97,21 @@ def with_engines(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return output
+
+
+def _sizes(source: Variant, config: BuildConfig, manifest: Manifest) -> Sizes | None:
+    """The sizes that the engines shall draw; None for graphs of one size."""
+    if source.sizes is None:
+        if config.profiles:
+            raise FewstepError(
+                f"expected graphs of free sizes for --profile, found variant '{source.name}' for {manifest.image.size} pixels alone; "
+                "export it with --target tensorrt --graphs-only --profile"
+            )
+        return None
+    for profile in config.profiles:
+        for size in profile.sizes():  # others were not compared with torch
+            source.sizes.require(size, f"the graphs of variant '{source.name}'")
+    return replace(source.sizes, profiles=config.profiles or source.sizes.profiles)
 
 
 def _key(bundle: Bundle, source: Variant, target: Target, config: BuildConfig) -> str:
@@ -126,13 +145,14 @@ def _write(
         shutil.copyfile(bundle.file(name), root / name)
         files[name] = bundle.manifest.files[name]
     components, engines = {}, dict[str, EngineBuild]()
+    pixels = bundle.manifest.latent.pixels(bundle.manifest.image)
     for name, component in source.components.items():
 
         def on_progress(phase: str, done: int, total: int, name: str = name) -> None:
             on_component(name, phase, done, total)
 
         graph = bundle.graph(component)
-        built = build_engine(target.library, graph, config, on_progress)
+        built = build_engine(target.library, graph, config, on_progress, pixels)
         file = f"tensorrt/{source.precision}/{name}.engine"
         for path in write_files(built, graph, root / file):
             content = path.read_bytes()
@@ -148,6 +168,7 @@ def _write(
         source.verification,
         source.loop,
         engines=engines,
+        sizes=source.sizes,
     )
     manifest = replace(bundle.manifest, variants=(made,), default_variant=made.name, files=files)
     (root / MANIFEST_NAME).write_text(json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False) + "\n")

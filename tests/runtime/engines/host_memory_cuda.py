@@ -5,7 +5,7 @@ TensorRT: what these themselves do is for tests/gpu.
 """
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -54,7 +54,7 @@ class HostMemoryCuda:
     def capture(self) -> Iterator[SimpleNamespace]:
         self.calls.append("begin capture")
         recorded = self._recorded = []
-        yield SimpleNamespace(launch=lambda: self._launch(recorded))
+        yield SimpleNamespace(launch=lambda: self._launch(recorded), free=lambda: self.calls.append("free"))
         self._recorded = None
         self.calls.append("end capture")
 
@@ -88,6 +88,11 @@ class HostMemoryContext:
         self._shapes[name] = shape
         return True
 
+    def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
+        self._shapes.clear()  # TensorRT wants all shapes again then
+        self._cuda.calls.append(f"profile {profile}")
+        return True
+
     def execute_async_v3(self, stream: int) -> bool:
         addresses, shapes = dict(self._addresses), dict(self._shapes)
 
@@ -108,14 +113,21 @@ def _at(address: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return np.ndarray(shape, dtype, memoryview((ctypes.c_char * size).from_address(address)))
 
 
-def library_of(context: Any, component: Component) -> Any:
-    """A module `tensorrt_rtx` whose engine has this execution context."""
+Shape = tuple[int, ...]
+
+
+def library_of(
+    context: Any, component: Component, profiles: Sequence[tuple[Shape, Shape, Shape]] = ()
+) -> Any:
+    """A module `tensorrt_rtx` whose engine has this execution context, and these profiles of its first input."""
     names = [spec.name for spec in (*component.inputs, *component.outputs)]
     engine = SimpleNamespace(
         num_io_tensors=len(names),
         get_tensor_name=lambda i: names[i],
         create_runtime_config=SimpleNamespace,
         create_execution_context=lambda config: context,
+        num_optimization_profiles=len(profiles),
+        get_tensor_profile_shape=lambda name, i: profiles[i],
     )
     logger = type(
         "ILogger",

@@ -13,7 +13,7 @@ from tests.runtime.engines.host_memory_cuda import HostMemoryContext, HostMemory
 
 from fewstep.engines import LoopEngine
 from fewstep.engines.tensorrt import TensorRTEngine
-from fewstep.engines.tensorrt_buffers import shape_at
+from fewstep.engines.tensorrt_buffers import Extent, shape_at
 from fewstep.errors import FewstepError
 from fewstep.fused import row_size, run_fused
 from fewstep.samplers import compile_table
@@ -69,7 +69,7 @@ def test_the_third_run_is_one_launch(
         list(engine.loop(table, noise(1), conditions(1), 4.0))
         assert cuda.calls == expected
     # A single step afterwards reads and writes its own buffers again.
-    feeds = {spec.name: np.ones(shape_at(spec, 2), np.float32) for spec in COMPONENT.inputs}
+    feeds = {spec.name: np.ones(shape_at(spec, Extent(2)), np.float32) for spec in COMPONENT.inputs}
     feeds["row"] = np.arange(row_size(KEPT), dtype=np.float32)
     for name, value in engine.run(feeds).items():
         assert np.array_equal(value, step(feeds)[name])
@@ -131,7 +131,7 @@ def test_a_tensor_on_the_gpu_is_told_by_the_protocol_that_others_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: HostMemoryCuda
 ) -> None:
     engine = load(monkeypatch, tmp_path, cuda)
-    interface = engine.on_device("next_1", 2).__cuda_array_interface__
+    interface = engine.on_device("next_1", Extent(2)).__cuda_array_interface__
     address = (engine.buffers.device["next_1"], False)
     assert interface == {"shape": (2, 2, 4, 4), "typestr": "<f4", "data": address, "version": 3}
-    assert engine.on_device("row", 2).shape == COMPONENT.inputs[0].shape
+    assert engine.on_device("row", Extent(2)).shape == COMPONENT.inputs[0].shape

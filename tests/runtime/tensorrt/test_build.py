@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fewstep.errors import FewstepError
+from fewstep.sizes import SizeProfile
 from fewstep.tensorrt.build import Built, build_engine, write_files
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.library import log_of
@@ -26,8 +27,9 @@ class Options(SimpleNamespace):
     def set_memory_pool_limit(self, pool: str, size: int) -> None:
         self.calls.append(f"{pool} {size}")
 
-    def add_optimization_profile(self, profile: Any) -> None:
+    def add_optimization_profile(self, profile: Any) -> int:
         self.profiles.append(profile)
+        return len(self.profiles) - 1
 
     def create_timing_cache(self, content: bytes) -> SimpleNamespace:
         self.calls.append(f"timing cache of {content!r}")
@@ -37,9 +39,11 @@ class Options(SimpleNamespace):
         assert not ignore_mismatch
 
 
-def call_order_fake_library(name: str, calls: list[str], **flags: str) -> Any:
+def call_order_fake_library(
+    name: str, calls: list[str], latents: tuple[int, ...] = (-1, 8, 4, 4), **flags: str
+) -> Any:
     """A module that notes what is asked of it."""
-    tensors = [SimpleNamespace(name="row", shape=(9,)), SimpleNamespace(name="latents", shape=(-1, 8, 4, 4))]
+    tensors = [SimpleNamespace(name="row", shape=(9,)), SimpleNamespace(name="latents", shape=latents)]
     network = SimpleNamespace(num_layers=0, num_inputs=2, get_input=lambda i: tensors[i])
     profile = SimpleNamespace(
         set_shape=lambda name, *shapes: calls.append(f"{name} {' '.join(map(str, shapes))}")
@@ -86,6 +90,37 @@ def test_every_batch_from_one_on_and_shapes_without_a_batch_are_asked_for(graph:
         "latents (1, 8, 4, 4) (2, 8, 4, 4) (4, 8, 4, 4)",
     ]
     assert built.record.flags == ("version-compatible", "weights-stripped")
+
+
+def test_every_range_of_sizes_has_a_profile_and_graphs_of_one_size_have_one(graph: Path) -> None:
+    config = BuildConfig(profiles=(SizeProfile.parse("32x64:64:96x64"), SizeProfile.parse("128")))
+    calls: list[str] = []
+    build_engine(call_order_fake_library("tensorrt", calls, (-1, 8, -1, -1)), graph, config, pixels=16)
+    assert calls == [
+        "row (9,) (9,) (9,)",
+        "latents (1, 8, 4, 2) (2, 8, 4, 4) (2, 8, 4, 6)",  # height before width
+        "row (9,) (9,) (9,)",
+        "latents (1, 8, 8, 8) (2, 8, 8, 8) (2, 8, 8, 8)",
+    ]
+    calls.clear()
+    build_engine(call_order_fake_library("tensorrt", calls), graph, config, pixels=16)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("latents", "profiles", "part"),
+    [
+        ((-1, 8, -1, -1), (), "but the batch, found dimension 2 of the input 'latents'.* by --profile"),
+        ((-1, -1, 4, 4), ("64",), "and the sides of the latents, found dimension 1 of the input 'latents'"),
+        ((-1, -1, 4), (), "found dimension 1 of the input 'latents'"),
+    ],
+)
+def test_other_free_dimensions_are_refused(
+    graph: Path, latents: tuple[int, ...], profiles: tuple[str, ...], part: str
+) -> None:
+    config = BuildConfig(profiles=tuple(map(SizeProfile.parse, profiles)))
+    with pytest.raises(FewstepError, match=part):
+        build_engine(call_order_fake_library("tensorrt", [], latents), graph, config)
 
 
 def test_what_was_measured_is_kept_and_read_by_the_next_build(graph: Path, tmp_path: Path) -> None:
