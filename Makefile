@@ -9,6 +9,8 @@ SITE := apps/fewstep_apps/web/site
 KOTLIN := tests/apps/android/node_modules/.package-lock.json
 # OpenMP threads that spin while they wait slow torch down tenfold on a shared machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Of `make test`, each with files of tests of its own; most tests use one core.
+WORKERS ?= 2
 THINGS := "red heart" pizza rocket "cat face" automobile "tropical fish" mushroom guitar \
 	snowman "wrapped gift" crown "hot beverage" dragon strawberry robot sunflower
 STYLES := 3d flat
@@ -42,7 +44,7 @@ test: check
 	$(MAKE) apps
 	npm --prefix apps/web test
 	$(MAKE) $(KOTLIN)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 ## make test-slow   the tests that take long or need the network (real data)
 test-slow: $(INSTALLED)
