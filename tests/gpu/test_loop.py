@@ -10,6 +10,8 @@ from fewstep.bundle import Bundle
 from fewstep.pipeline import Pipeline
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.derive import Target, with_engines
+
+pytest.importorskip("onnx_ir", reason="the extra [export] is not installed")
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export
 from fewstep_export.loop_forms.config import LoopForms

@@ -1,7 +1,7 @@
 """The judgement: operators, types, shapes and memory, one finding each."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -49,18 +49,28 @@ def check(bundle: Bundle, board: Board, variant: str | None = None) -> list[Find
     chosen = _chosen(bundle, variant)
     found: list[Finding] = []
     weights, activations = 0, 0
+    sides = _largest(bundle, chosen)
     for name, component in chosen.components.items():
         model = onnx.load(str(bundle.graph(component)), load_external_data=False)
         weights += bundle.manifest.bytes_of(component)
-        fixed = at_batch(model, _BATCH)
+        fixed = at_batch(model, _BATCH, sides)
         peak, unknown = activation_bytes(fixed)
         activations = max(activations, peak)
         if unknown:
             found.append(Finding(name, f"the size of {unknown} tensors is unknown, and not counted", False))
         if board.engine == "tensorrt":
             found += [Finding(name, what, serious) for what, serious in _for_tensorrt(fixed)]
-        found += [Finding(name, what, serious) for what, serious in _free_dims(model)]
+        found += [Finding(name, what, serious) for what, serious in _free_dims(model, sides)]
     return [*found, _memory(board, weights, activations)]
+
+
+def _largest(bundle: Bundle, variant: Variant) -> Mapping[str, int]:
+    """Height and width of the latents of the largest pictures, for graphs of many sizes."""
+    if variant.sizes is None:
+        return {}
+    pixels = bundle.manifest.latent.pixels(bundle.manifest.image)
+    width, height = max((p.largest for p in variant.sizes.profiles), key=prod)
+    return {"height": height // pixels, "width": width // pixels}
 
 
 def _chosen(bundle: Bundle, name: str | None) -> Variant:
@@ -94,9 +104,10 @@ def _is_wide_int64(value: onnx.ValueInfoProto) -> bool:
     return tensor.elem_type == TensorProto.INT64 and prod(dim.dim_value for dim in tensor.shape.dim) > SMALL
 
 
-def _free_dims(model: onnx.ModelProto) -> Iterator[tuple[str, bool]]:
+def _free_dims(model: onnx.ModelProto, sides: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
     for value in model.graph.input:
-        free = [dim.dim_param for dim in value.type.tensor_type.shape.dim[1:] if dim.dim_param]
+        free = [dim.dim_param for dim in value.type.tensor_type.shape.dim[1:]]
+        free = [name for name in free if name and name not in sides]
         if free:
             yield f"the input '{value.name}' has free dimensions besides the batch: {', '.join(free)}", False
 

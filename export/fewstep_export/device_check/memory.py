@@ -1,23 +1,41 @@
 """How much memory a graph's tensors take at once, from their shapes alone."""
 
+from collections.abc import Mapping
 from math import prod
 
 import onnx
+import onnx_ir as ir
 from onnx import helper
+from onnx_ir.passes.common import ShapeInferencePass
+
+from fewstep_export.passes.fold_constants import FoldConstants
 
 _FREE = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 """Operators whose result is their input's memory in another shape."""
+_SHAPES = 64
+"""Numbers up to which a constant is folded: enough for shapes, too few for weights."""
 
 
-def at_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    """The graph with its free dimensions fixed and every shape that follows from them."""
+def at_batch(model: onnx.ModelProto, batch: int, sides: Mapping[str, int] = {}) -> onnx.ModelProto:
+    """The graph with its free dimensions fixed and every shape that follows from them.
+
+    Args:
+        model: a graph.
+        batch: the length of every free dimension that `sides` does not name.
+        sides: of the latents, "height" and "width", for graphs of many sizes; "8*height" is so many of them.
+    """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     for value in (*fixed.graph.input, *fixed.graph.output):
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
-                dim.dim_value = batch
+                factor, _, name = dim.dim_param.rpartition("*")
+                dim.dim_value = int(factor or 1) * sides[name] if name in sides else batch
     del fixed.graph.value_info[:]
+    if sides:  # shapes are computed inside of such a graph
+        once = (ShapeInferencePass(), FoldConstants(_SHAPES))
+        folding = ir.passes.Sequential(*once, *once, ShapeInferencePass())
+        fixed = ir.serde.serialize_model(folding(ir.serde.deserialize_model(fixed)).model)
     return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
 
 

@@ -17,13 +17,13 @@ from fewstep.network import Feeds, Run
 from fewstep.sizes import Size, SizeProfile, Sizes, size_text
 from fewstep_export.components import Array
 from fewstep_export.fixed_inputs import Case, Cases
-from fewstep_export.onnx_export import ExportedComponent, check, export_component
+from fewstep_export.onnx_export import ExportedComponent, check, export_component, root_cause
 from fewstep_export.session import runner
 
 LATENTS = "latents"
 SIDES = {2: "height", 3: "width"}
 """Names of the free dimensions of latents (B, C, h, w)."""
-_LARGEST_MULTIPLE = 64
+_LARGEST_MULTIPLE = 16
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,7 @@ def free_sides(exported: ExportedComponent, case: Case, pixels: int) -> Exported
     if not all(
         dims[i].dim_param.strip("0123456789") for i in SIDES
     ):  # the exporter writes "8" for what it found to be fixed
-        sides = " x ".join(str(dims[i].dim_param or dims[i].dim_value) for i in SIDES)
-        raise FewstepError(
-            f"expected a {component.name} for pictures of many sizes, found one that computes with latents of {sides} alone (a table of "
-            "positions, say); leave out --profile, and export once for each size"
-        )
+        raise _one_size(component.name, case)
     names = {dims[i].dim_param: name for i, name in SIDES.items()}
     outputs = {value.name for value in again.model.graph.output}
     model = _fixed(again.model, case, {LATENTS, *outputs})
@@ -112,7 +108,7 @@ def side_multiple(name: str, run: Run, case: Case) -> int:
     """What both sides of the latents must be multiples of: the smallest power of two at which the graph runs and keeps them.
 
     Raises:
-        FewstepError: there is none.
+        FewstepError: there is none: some networks are for one size and can be traced nevertheless.
     """
     (output, expected), *_ = case.expected.items()
     factor = expected.shape[2] // case.feeds[LATENTS].shape[2]
@@ -126,8 +122,14 @@ def side_multiple(name: str, run: Run, case: Case) -> int:
         if found == tuple(factor * side for side in sides):
             return multiple
         multiple *= 2
-    raise FewstepError(
-        f"expected a {name} that keeps the sides of its latents, found none up to multiples of {_LARGEST_MULTIPLE}; leave out --profile"
+    raise _one_size(name, case)
+
+
+def _one_size(name: str, case: Case) -> FewstepError:
+    height, width = case.feeds[LATENTS].shape[2:]
+    return FewstepError(
+        f"expected a {name} for pictures of many sizes, found one that computes with latents of {height} x {width} alone (by a table of "
+        "positions, say); leave out --profile, and export once for each size"
     )
 
 
@@ -145,7 +147,12 @@ def _cases(graph: ExportedComponent, cases: Cases, sizes: set[Size], pixels: int
     made = []
     for width, height in sorted(sizes):
         feeds = _resized(cases[component.name][0].feeds, (height // pixels, width // pixels))
-        made.append(Case(feeds, component.run(feeds)))
+        try:
+            made.append(Case(feeds, component.run(feeds)))
+        except (ValueError, RuntimeError, IndexError) as error:  # of torch, and of modules with a limit of their own
+            raise FewstepError(
+                f"expected a {component.name} for pictures of {width}x{height}, found: {root_cause(error)}; correct --profile"
+            ) from error
     return made
 
 

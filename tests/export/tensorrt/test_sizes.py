@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper
 
 from fewstep.bundle import Bundle
+from fewstep.devices.boards import board_named
 from fewstep.errors import FewstepError
 from fewstep.pipeline import Pipeline
 from fewstep.sizes import SizeProfile, Sizes
@@ -21,6 +22,8 @@ from fewstep.tensorrt.library import load_library
 from fewstep.text_to_image import Drawing
 from fewstep_export.components import Component, Generator, GraphComponent
 from fewstep_export.config import ExportConfig
+from fewstep_export.device_check.check import check
+from fewstep_export.device_check.memory import activation_bytes, at_batch
 from fewstep_export.exporter import export_generator
 from fewstep_export.fixed_inputs import Case, Cases
 from fewstep_export.loop_forms.config import LoopForms
@@ -87,6 +90,28 @@ def test_a_table_of_positions_is_for_one_size() -> None:
         free_sides(exported, Case(feeds, component.run(feeds)), 8)
 
 
+class Limited(torch.nn.Module):
+    """Pictures of at most 12 positions a side, as tables of positions may say that are cut to size."""
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        if latents.shape[2] > 12:
+            raise ValueError("too many positions")
+        return torch.nn.functional.pixel_shuffle(latents, 2)
+
+
+def test_a_size_beyond_a_networks_own_limit_is_told() -> None:
+    component = Component("decoder", Limited(), ("latents",), ("image",))
+    latents = np.random.default_rng(2).standard_normal((2, 4, 8, 8)).astype(np.float32)
+    cases = {"decoder": [Case({"latents": latents}, component.run({"latents": latents}))]}
+    graphs = [ExportedComponent(component, onnx.ModelProto(), None)]
+    sized = free_sizes(graphs, cases, (SizeProfile.parse("8:16:24"),))
+    assert [case.feeds["latents"].shape[2] for case in sized.cases["decoder"]] == [8, 4, 12]
+    with pytest.raises(
+        FewstepError, match="expected a decoder for pictures of 16x32, found: too many positions"
+    ):
+        free_sizes(graphs, cases, (SizeProfile.parse("16x16:16x16:16x32"),))
+
+
 def described(height: str | int) -> ExportedComponent:
     """A graph of somebody else's that halves and doubles its latents, free in its sides or not, and in the length of its text."""
     x = helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", 4, height, "w"])
@@ -121,7 +146,7 @@ def test_somebody_elses_graph_may_be_free_in_its_sides() -> None:
     assert dims(freed.model.graph.output[0]) == ["batch", 4, "height", "width"]
     assert dims(freed.model.graph.input[1]) == ["batch", 5, 4]  # of which no profile tells
     assert side_multiple("denoiser", runner(freed.model), case) == 2
-    with pytest.raises(FewstepError, match="found one that computes with latents of 8 x w alone"):
+    with pytest.raises(FewstepError, match="found one that computes with latents of 8 x 8 alone"):
         free_sides(described(8), case, 8)
     fixed = fixed_sides(exported, case).model
     assert dims(fixed.graph.input[0]) == ["batch", 4, 8, 8]
@@ -159,6 +184,19 @@ def test_engines_have_a_profile_for_every_range_of_sizes(sized: SizedGraphs, tmp
         assert b"[profile 2]" not in content
 
 
+def _require_memory_of_the_largest(bundle: Bundle) -> None:
+    """What `fewstep check` says."""
+    findings = check(bundle, board_named("orin-nano-4gb"), "tensorrt-fp16")
+    assert not any("free dimensions" in f.what or "is unknown" in f.what for f in findings)
+    decoder = onnx.load(bundle.root / "tensorrt/fp16/decoder.onnx")
+    small, large = (
+        activation_bytes(at_batch(decoder, 2, {"height": height, "width": width}))
+        for height, width in ((8, 8), (12, 24))
+    )
+    assert small[1] == large[1] == 0
+    assert large[0] >= 4.5 * small[0]  # as many positions, and more for attention
+
+
 def _require_pictures_of_other_sizes(bundle: Bundle, generator: Generator) -> None:
     """ONNX Runtime draws with the graphs in TensorRT's place, through the runtime's own way for other sizes."""
     path = bundle.root / "manifest.json"
@@ -188,6 +226,7 @@ def test_a_board_builds_for_the_sizes_that_it_wants(tiny: Generator, tmp_path: P
     assert variant.sizes == Sizes(4, PROFILES)
     assert variant.components["denoiser"].inputs[0].shape == ("batch", 4, "height", "width")
     _require_pictures_of_other_sizes(bundle, tiny)
+    _require_memory_of_the_largest(bundle)
     target, cache = Target(load_library()), tmp_path / "cache"
     wanted = BuildConfig(profiles=(SizeProfile.parse("32:32:48"),))
     for name in ("tensorrt-fp16", "tensorrt-int8"):
