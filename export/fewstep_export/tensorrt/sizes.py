@@ -80,7 +80,10 @@ def free_sides(exported: ExportedComponent, case: Case, pixels: int) -> Exported
     component = exported.component
     if LATENTS not in component.inputs:
         return exported
-    again = export_component(component, case.feeds, sized=LATENTS)
+    try:
+        again = export_component(component, case.feeds, sized=LATENTS)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise _one_size(component.name, case) from error  # of a module that computes with its sides as plain numbers
     latents = next(value for value in again.model.graph.input if value.name == LATENTS)
     dims = latents.type.tensor_type.shape.dim
     if not all(

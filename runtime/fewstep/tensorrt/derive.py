@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fewstep import atomic
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.manifest import MANIFEST_NAME, FileRecord, Manifest, Variant
@@ -72,7 +73,7 @@ def with_engines(
         on_component: told of the progress.
 
     Raises:
-        FewstepError: the bundle has no such graphs, is broken, or cannot be built.
+        FewstepError: the bundle has no such graphs, is broken, or cannot be built; another process is building the same.
     """
     source = source_variant(bundle.manifest, variant)
     sizes = _sizes(source, config, bundle.manifest)
@@ -80,6 +81,18 @@ def with_engines(
     source = replace(source, sizes=sizes)
     key = _key(bundle, source, target, config)
     output = cache / f"{bundle.manifest.name}-{key[:16]}.fewstep"
+    with atomic.sole_writer(output):
+        return _found_or_built(bundle, source, target, config, output, on_component)
+
+
+def _found_or_built(
+    bundle: Bundle,
+    source: Variant,
+    target: Target,
+    config: BuildConfig,
+    output: Path,
+    on_component: OnComponent,
+) -> Path:
     if (output / MANIFEST_NAME).is_file():
         try:
             found = Bundle.open(output)
@@ -87,6 +100,7 @@ def with_engines(
             return output
         except FewstepError:  # cut off, or a disk that forgets: built again
             shutil.rmtree(output)
+    cache = output.parent
     staging = cache / f".{output.name}.partial"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
+from fewstep.sizes import SizeProfile
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.derive import Target, source_variant, with_engines
 from fewstep.tensorrt.library import load_library
@@ -62,6 +64,33 @@ def test_engines_are_built_once_for_a_content_a_gpu_and_options(half_bundle: Pat
     assert with_engines(bundle, Target(library), cache, BuildConfig()) == first
     Bundle.open(first).verify()
     assert not list(cache.glob(".*"))
+
+
+@needs_library
+def test_two_builds_of_the_same_do_not_meet(half_bundle: Path, tmp_path: Path) -> None:
+    bundle, target, cache = Bundle.open(half_bundle), Target(load_library()), tmp_path / "cache"
+    refused: list[str] = []
+
+    def meanwhile(*_: object) -> None:
+        if not refused:
+            with pytest.raises(FewstepError, match=r"expected nobody else to write .*tiny-") as caught:
+                with_engines(bundle, target, cache, BuildConfig())
+            refused.append(str(caught.value))
+
+    made = with_engines(bundle, target, cache, BuildConfig(), on_component=meanwhile)
+    assert refused
+    Bundle.open(made).verify()
+    assert with_engines(bundle, target, cache, BuildConfig()) == made
+    assert not list(cache.glob(".*"))
+
+
+@needs_library
+def test_sizes_are_for_graphs_that_have_them(half_bundle: Path, tmp_path: Path) -> None:
+    config = BuildConfig(profiles=(SizeProfile.parse("64"),))
+    with pytest.raises(
+        FewstepError, match=r"expected graphs of free sizes for --profile, found variant 'fp32'"
+    ):
+        with_engines(Bundle.open(half_bundle), Target(load_library()), tmp_path / "c", config)
 
 
 @needs_library
@@ -119,5 +148,16 @@ def test_the_unit_is_one_and_holds_no_surprises(tmp_path: Path) -> None:
     assert unit["Service"]["ExecStart"].split()[1:3] == ["serve", str(tmp_path / "x.fewstep")]
     assert unit["Service"]["ExecStart"].endswith(" --variant tensorrt-int8")
     assert unit["Service"]["ReadWritePaths"] == str(tmp_path / "cache")
+    if verifier := shutil.which("systemd-analyze"):
+        (tmp_path / "fewstep.service").write_text(
+            text.replace(unit["Service"]["ExecStart"].split()[0], sys.executable)
+        )
+        done = subprocess.run(
+            [verifier, "verify", "--man=no", str(tmp_path / "fewstep.service")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "fewstep.service" not in done.stdout + done.stderr
     with pytest.raises(FewstepError, match="expected a path without spaces"):
         systemd_unit(Served(tmp_path / "a b.fewstep", tmp_path, "127.0.0.1", 1), "jetson")
