@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from facts import facts
 
@@ -45,9 +45,9 @@ def main(paths: Sequence[Path]) -> None:
         + "\n"
     )
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    frechet = json.loads(FRECHET.read_text())["precisions"] if FRECHET.exists() else {}
+    runs = json.loads(FRECHET.read_text())["runs"] if FRECHET.exists() else []
     PAGE.write_text(
-        "\n".join([head + BEGIN, *table(rows, frechet), END + rest.partition(END)[2]]), encoding="utf-8"
+        "\n".join([head + BEGIN, *table(rows, runs), END + rest.partition(END)[2]]), encoding="utf-8"
     )
 
 
@@ -60,20 +60,24 @@ def measured(manifest: Manifest, variant: Variant) -> dict[str, float]:
     return {**errors, **drawn, "megabytes": size / 1e6}
 
 
-def table(rows: Mapping[str, Mapping[str, float]], frechet: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The table of docs/coreml.md."""
+def table(rows: Mapping[str, Mapping[str, float]], runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table of docs/coreml.md; a column for every run of coreml_frechet.py."""
     names = [name for name in next(iter(rows.values())) if name not in ("psnr", "megabytes")]
-    head = (
-        f"| precision | {' | '.join(names)} | size | pictures | pictures, weights alone | Frechet distance |"
-    )
-    lines = [head, "|---" * (len(names) + 5) + "|"]
+    judged = [run for run in runs if run["n"] and run.get("only") is None]
+    distances = [f"Frechet distance, {run['n']:,} pictures from seed {run['seed']:,}" for run in judged]
+    head = ["precision", *names, "size", "pictures", "pictures, weights alone", *distances]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for precision, row in rows.items():
-        weights = frechet.get(precision, {})
-        errors = " | ".join(f"{row[name]:.1e}" for name in names)
-        lines.append(
-            f"| {precision} | {errors} | {row['megabytes']:.1f} MB | {_told(row, 'psnr', '.1f', ' dB')} "
-            f"| {_told(weights, 'psnr', '.1f', ' dB')} | {_told(weights, 'train', '.2f')} |"
-        )
+        found = [run["precisions"].get(precision, {}) for run in judged]
+        cells = [
+            precision,
+            *(f"{row[name]:.1e}" for name in names),
+            f"{row['megabytes']:.1f} MB",
+            _told(row, "psnr", ".1f", " dB"),
+            _told({k: v for one in found for k, v in one.items()}, "psnr", ".1f", " dB"),
+            *(_told(one, "train", ".2f") for one in found),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

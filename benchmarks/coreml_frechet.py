@@ -1,19 +1,17 @@
 """Pictures of a bundle's Core ML packages against real ones: the weights of each package in the graphs for ONNX Runtime.
 
-    python benchmarks/coreml_frechet.py out/coreml.fewstep [PRECISION ...] [--n 500] [--steps 4] [--sheet PNG]
+    python benchmarks/coreml_frechet.py out/coreml.fewstep [PRECISION ...] [--n 500] [--seed 0]
 
 Stored weights are expanded and put into the FP32 graphs, which draw the pictures: what fewer bits of the weights do is measured, FP16
 arithmetic is not, and int8, whose activations have eight bits too, is left out. Eight of the model's examples are also drawn with its own steps,
 and compared with those of the FP32 graphs (PSNR of the mean squared error of all); `--n 0` does that alone, and `--sheet` puts them side by side, a
-row a precision. All precisions draw the same prompts from the same noise. Writes results/coreml_frechet.json, which is complete after each
-precision; rows of an earlier run with the same bundle and settings stay.
+row a precision. All precisions draw the same prompts from the same noise; `--seed` chooses both, and picture k takes the noise of seed + k.
+Writes results/coreml_frechet.json, which is complete after each precision; earlier runs of other settings stay, and so do rows of the same.
 """
 
 import argparse
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +26,12 @@ from fewstep.bundle import Bundle
 from fewstep.image import contact_sheet, to_pil
 from fewstep.manifest import Variant
 from fewstep.pipeline import Pipeline
+from fewstep_distillation.data.captions import canonical_caption
+from fewstep_distillation.data.dataset import EmojiDataset
+from fewstep_distillation.metrics.evaluate import Evaluator
+from fewstep_distillation.metrics.pixels import pixel_codes
+from fewstep_distillation.metrics.prompts import EvaluateConfig, choose_rows
+from fewstep_distillation.metrics.sources import SamplingChoice, open_generator
 from fewstep_export.bundle_writer import file_records, write_manifest
 from fewstep_export.components import Array
 from fewstep_export.coreml.evaluation import OPERATORS
@@ -73,12 +77,14 @@ def with_weights(graph: onnx.ModelProto, half: Mapping[str, Array], stored: Mapp
     return count
 
 
-def rebuilt(bundle: Bundle, variant: Variant, path: Path) -> int:
-    """Writes the bundle whose graphs in FP32 have the variant's weights; returns how many values were replaced."""
+def rebuilt(bundle: Bundle, variant: Variant, path: Path, only: str | None) -> int:
+    """Writes the bundle whose graphs in FP32 have the variant's weights, all or one component's; returns how many values were replaced."""
     shutil.copytree(bundle.root, path, ignore=shutil.ignore_patterns("coreml", "fp16", "fp32-ort"))
     manifest, half, count = bundle.manifest, bundle.manifest.variant("coreml-fp16"), 0
     full = manifest.variant("fp32")
     for name, component in full.components.items():
+        if only not in (None, name):
+            continue
         graph = onnx.load(path / component.file)
         before, after = (weights(bundle.graph(v.components[name])) for v in (half, variant))
         count += with_weights(graph, before, after)
@@ -90,14 +96,18 @@ def rebuilt(bundle: Bundle, variant: Variant, path: Path) -> int:
     return count
 
 
-def evaluate(path: Path, n: int, steps: int) -> dict[str, float]:
-    """The distances of `fewstep evaluate`, Frechet's by the name of the real pictures, and the unbiased kernel distance."""
-    report = path.parent / "report.json"
-    settings = ["--n", str(n), "--steps", str(steps), "--json", str(report)]
-    command = [sys.executable, "-m", "fewstep.cli", "evaluate", str(path), *settings]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    generated = json.loads(report.read_text())["generated"]
-    return {**generated["frechet"], "kernel": generated["kernel"]["train"]["mean"]}
+def evaluate(judge: Evaluator, path: Path, config: EvaluateConfig, steps: int) -> dict[str, float]:
+    """The distances of `fewstep evaluate`, Frechet's by the name of the real pictures, and the unbiased kernel distances."""
+    generator = open_generator(str(path), SamplingChoice(steps=steps))
+    rows = choose_rows(judge.references, config)
+    prompts = [canonical_caption(judge.references.rows[i]) for i in rows]
+    starts = range(0, len(prompts), generator.batch_size)
+    pictures = np.concatenate(
+        [generator.generate(prompts[k : k + generator.batch_size], config.seed + k) for k in starts]
+    )
+    found = judge.figures(judge.judges.image_features(pictures), pixel_codes(pictures), rows)
+    kernel = {f"kernel_{name}": distance.mean for name, distance in found.kernel.items()}
+    return {**found.frechet, **kernel, "score": found.text_image["all"].similarity}
 
 
 def draw(path: Path) -> Array:
@@ -125,28 +135,40 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=Path)
     parser.add_argument("precisions", nargs="*")
+    parser.add_argument("--data", type=Path, default=Path("data/emoji-128"))
     parser.add_argument("--n", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument(
+        "--only", help="The component that has the weights of the packages; the others keep theirs."
+    )
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
-    settings = {"bundle": Bundle.open(options.bundle).manifest.name, "n": options.n, "steps": options.steps}
+    settings = {"n": options.n, "seed": options.seed, "steps": options.steps, "only": options.only}
+    name = Bundle.open(options.bundle).manifest.name
     earlier = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    same = all(earlier.get(key) == value for key, value in settings.items())
-    rows: dict[str, dict[str, float]] = earlier["precisions"] if same else {}
+    runs = earlier["runs"] if earlier.get("bundle") == name else []
+    same = [run for run in runs if all(run.get(key) == value for key, value in settings.items())]
+    rows: dict[str, dict[str, float]] = same[0]["precisions"] if same else {}
+    others = [run for run in runs if run not in same]
+    judge = Evaluator(EmojiDataset(options.data))
     right, drawn = draw(options.bundle), dict[str, Array]()
     variants = {v.precision: v for v in Bundle.open(options.bundle).manifest.variants if v.engine == "coreml"}
     known = [precision for precision in variants if precision not in ("fp32", "int8")]
     for variant in [variants[precision] for precision in options.precisions or known]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rebuilt.fewstep"
-            values = rebuilt(Bundle.open(options.bundle), variant, path)
-            distances = evaluate(path, options.n, options.steps) if options.n else {}
+            values = rebuilt(Bundle.open(options.bundle), variant, path, options.only)
+            config = EvaluateConfig(options.n, options.seed) if options.n else None
+            distances = evaluate(judge, path, config, options.steps) if config else {}
             drawn[variant.precision] = draw(path)
             row = {"values": values, "psnr": decibels(drawn[variant.precision], right), **distances}
             rows[variant.precision] = {**rows.get(variant.precision, {}), **row}
         print(variant.precision, rows[variant.precision], flush=True)
-        said = {**facts("onnxruntime", "coremltools", "numpy"), **settings}
-        RESULT.write_text(json.dumps({**said, "precisions": rows}, indent=1) + "\n")
+        said = {**facts("onnxruntime", "coremltools", "numpy"), "bundle": name}
+        RESULT.write_text(
+            json.dumps({**said, "runs": [*others, {**settings, "precisions": rows}]}, indent=1) + "\n"
+        )
     if options.sheet is not None:
         write_sheet(options.sheet, drawn)
 

@@ -20,11 +20,13 @@ from fewstep_export.coreml.picture_gradients import Changes, Errors
 SMALLEST = 512
 """Weights with fewer values stay FP16: their palettes would cost what they save."""
 TEXT_ENCODER, TEXT_BITS = "text_encoder", 4.05
-"""What a text encoder may take at most, bits a weight on average. Its errors move pictures as far as those of a denoiser do, but to others
-that are as good: a Frechet distance hardly tells them apart."""
-LEAST: Mapping[str, int] = {TEXT_ENCODER: 4, "decoder": 6}
-"""The fewest bits by component, where a few pictures do not tell the truth: most words are in none of them, and the grain that a decoder leaves
-is a small error everywhere."""
+"""What the layers of a text encoder may take at most, bits a weight on average. Their errors move pictures as far as those of a denoiser do, but to
+others that are as good: a Frechet distance does not tell them apart."""
+WORDS = 3
+"""Bits of a table of words, which is a third of a small model: each word has its own error, and what a prompt does is told by the layers behind."""
+LEAST: Mapping[str, int] = {TEXT_ENCODER: 4, "decoder": 8}
+"""The fewest bits of other weights by component, where a few pictures do not tell the truth: most words are in none of them, and the grain that a
+decoder leaves is a small error everywhere, which alone a Frechet distance sees."""
 _PALETTE_COST = 0.08
 """Bits a weight that palettes may cost; output channels share a palette until it holds."""
 
@@ -60,7 +62,10 @@ class Fitted:
 
     def __init__(self, half: Path, cases: Sequence[Feeds], grouped: bool) -> None:
         self._grouped = grouped
-        self._weights = Weights.read(half, SMALLEST).values
+        read = Weights.read(half, SMALLEST)
+        self._weights = read.values
+        self.words = frozenset(name for name, operator in read.operators.items() if operator == "gather")
+        """The tables of which rows are taken."""
         self._hessians = hessians(half, cases)
         self._stored: dict[int, Mapping[str, Stored]] = {}
 
@@ -92,15 +97,19 @@ def mixed(
     forms = {name: {bits: network.in_bits(bits) for bits in choices} for name, network in fitted.items()}
     weights = [(name, w) for name, some in forms.items() for w in some[choices[0]]]
     sizes = {(name, w): forms[name][choices[0]][w].values.numel() for name, w in weights}
-    options = {(name, w): _options(name, forms[name], w, errors[name][w]) for name, w in weights}
+    options = {
+        (name, w): _options(forms[name], w, errors[name][w], _allowed(name, w in fitted[name].words, choices))
+        for name, w in weights
+    }
 
     def spent(some: Sequence[tuple[str, str]], bits: float) -> dict[tuple[str, str], int]:
         chosen = spend([sizes[k] for k in some], [options[k] for k in some], bits)
         return dict(zip(some, chosen, strict=True))
 
-    text = [key for key in weights if key[0] == TEXT_ENCODER]
-    others = [key for key in weights if key[0] != TEXT_ENCODER]
-    chosen = spent(text, min(TEXT_BITS, budget))
+    chosen = {key: min(option) for key, option in options.items() if len(option) == 1}
+    text = [key for key in weights if key[0] == TEXT_ENCODER and key not in chosen]
+    others = [key for key in weights if key[0] != TEXT_ENCODER and key not in chosen]
+    chosen |= spent(text, min(TEXT_BITS, budget))
     left = budget * sum(sizes.values()) - sum(options[k][b].cost * sizes[k] for k, b in chosen.items())
     chosen |= spent(others, left / max(sum(sizes[k] for k in others), 1))
     return {name: {w: some[chosen[name, w]][w] for w in some[choices[0]]} for name, some in forms.items()}
@@ -134,15 +143,24 @@ def _slope(now: Option, fewer: Option) -> float:
     return (fewer.error - now.error) / (now.cost - fewer.cost)
 
 
+def _allowed(component: str, words: bool, choices: Sequence[int]) -> Sequence[int]:
+    """The bits that a weight may have."""
+    if words and component == TEXT_ENCODER:
+        return (min(choices, key=lambda bits: abs(bits - WORDS)),)
+    return [bits for bits in choices if bits >= LEAST.get(component, 0)]
+
+
 def _options(
-    component: str, forms: Mapping[int, Mapping[str, Stored]], weight: str, errors: Mapping[int, float]
+    forms: Mapping[int, Mapping[str, Stored]],
+    weight: str,
+    errors: Mapping[int, float],
+    allowed: Sequence[int],
 ) -> Options:
     """What each number of bits costs and does; more bits are taken to do no more harm than fewer, which an estimate may say."""
     worst, options = float("inf"), {}
-    for bits, stored in sorted(forms.items()):
-        if bits >= LEAST.get(component, 0):
-            worst = min(worst, errors[bits])
-            options[bits] = Option(cost(stored[weight]), worst)
+    for bits in allowed:
+        worst = min(worst, errors[bits])
+        options[bits] = Option(cost(forms[bits][weight]), worst)
     return options
 
 

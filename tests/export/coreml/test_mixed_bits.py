@@ -5,13 +5,25 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from fewstep.network import Feeds
 from fewstep_export.coreml.compress import palettize
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator
-from fewstep_export.coreml.mixed_bits import LEAST, Fitted, Option, Stored, cost, mixed, shared_by, spend
+from fewstep_export.coreml.mixed_bits import (
+    LEAST,
+    WORDS,
+    Fitted,
+    Option,
+    Stored,
+    cost,
+    mixed,
+    shared_by,
+    spend,
+)
 from fewstep_export.coreml.package import read_package
 from fewstep_export.coreml.picture_gradients import Errors
 from fewstep_export.onnx_export import Graphs
@@ -84,6 +96,33 @@ def test_a_decoder_keeps_its_least_bits(half: Path, inputs: dict[str, list[Feeds
     fitted = Fitted(half, inputs["decoder"], grouped=True)
     chosen = mixed({"decoder": fitted}, {"decoder": _errors(fitted)}, CHOICES, 4.5)["decoder"]
     assert {stored.form.bits for stored in chosen.values()} == {LEAST["decoder"]}
+
+
+def test_the_table_of_words_has_fewer_bits_than_the_layer_behind(tmp_path: Path) -> None:
+    path = tmp_path / "text_encoder.mlpackage"
+    convert(to_fp16(_reader()), path, ConvertConfig("iOS18"))
+    fitted = Fitted(path, [{"ids": np.array([[3, 1, 62]], np.int32)}], grouped=True)
+    (table,) = fitted.words
+    for component, expected in (("text_encoder", (WORDS, LEAST["text_encoder"])), ("denoiser", (8, 8))):
+        chosen = mixed({component: fitted}, {component: _errors(fitted)}, (3, *CHOICES), 16.0)[component]
+        (layer,) = chosen.keys() - {table}
+        assert (chosen[table].form.bits, chosen[layer].form.bits) == expected
+
+
+def _reader() -> onnx.ModelProto:
+    """The network ids -> E[ids] -> E[ids] W, with E of 64 words."""
+    draw = np.random.default_rng(0).standard_normal
+    weights = {"table": draw((64, 32), np.float32), "layer": draw((32, 48), np.float32)}
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["words"]),
+        helper.make_node("MatMul", ["words", "layer"], ["states"]),
+    ]
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT32, (1, 3))
+    states = helper.make_tensor_value_info("states", TensorProto.FLOAT, (1, 3, 48))
+    initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "g", [ids], [states], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return onnx.shape_inference.infer_shapes(model)
 
 
 def _errors(fitted: Fitted) -> Errors:
