@@ -26,6 +26,7 @@ from fewstep_export.checkpoints import load_generator
 from fewstep_export.components import Array
 from fewstep_export.config import ExportConfig
 from fewstep_export.coreml.calibration import Weights
+from fewstep_export.coreml.compress import index_bits
 from fewstep_export.coreml.evaluate import Evaluator, by_rows
 from fewstep_export.coreml.mixed_bits import SMALLEST, Fitted, cost, mixed
 from fewstep_export.coreml.palettes import PaletteForm, fit
@@ -102,9 +103,10 @@ def main(zoo: str, path: Path) -> None:
 
     for name, grouped in (("ours, iOS 18", True), ("ours, iOS 17", False)):
         fitted = Fitted(half, inputs, grouped)
-        changes = {**{key: {} for key in packages}, "denoiser": fitted.changes(CHOICES)}
+        choices = index_bits(CHOICES, "iOS18" if grouped else "iOS17")
+        changes = {**{key: {} for key in packages}, "denoiser": fitted.changes(choices)}
         errors = picture_errors(generator, packages, changes)
-        chosen = mixed({"denoiser": fitted}, errors, CHOICES, BUDGET)["denoiser"]
+        chosen = mixed({"denoiser": fitted}, errors, choices, BUDGET)["denoiser"]
         spent = sum(cost(s) * s.values.numel() for s in chosen.values())
         values = {name: stored.values.numpy().astype(np.float16) for name, stored in chosen.items()}
         judge(name, values, spent / sum(stored.values.numel() for stored in chosen.values()))

@@ -9,7 +9,7 @@ import io
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ from fewstep_export.components import Array
 from fewstep_export.config import Precision
 from fewstep_export.coreml.mixed_bits import SMALLEST, Stored
 from fewstep_export.coreml.package import overwrite
+from fewstep_export.package_config import MinimumTarget
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ SCHEMES: Mapping[Precision, Scheme] = {
 }
 """By precision. A palette is a table of 2^bits values for some output channels; w8 has a scale a channel, w4 one for 32 weights; int8
 is w8 for components whose activations stay FP16."""
+
+
+_BEFORE_IOS18 = frozenset({1, 2, 4, 6, 8})
+"""Bits of an index into a palette that iOS 17 knows: palettes of 2, 4, 16, 64 or 256 values, by Apple's description of the operator."""
+
+
+def index_bits(choices: Sequence[int], target: MinimumTarget) -> tuple[int, ...]:
+    """Those of the choices that indices may have on the oldest system that loads the package."""
+    return tuple(bits for bits in choices if target != "iOS17" or bits in _BEFORE_IOS18)
 
 
 def compress(source: Path, path: Path, precision: Precision) -> None:

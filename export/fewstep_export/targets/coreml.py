@@ -12,7 +12,7 @@ from fewstep.engines.coreml import split_rows
 from fewstep.manifest import Component, Variant
 from fewstep.network import Feeds
 from fewstep_export.config import FLOATS, Precision
-from fewstep_export.coreml.compress import SCHEMES, compress, palettize
+from fewstep_export.coreml.compress import SCHEMES, compress, index_bits, palettize
 from fewstep_export.coreml.convert import convert
 from fewstep_export.coreml.evaluate import Evaluator, Mode, by_rows
 from fewstep_export.coreml.mixed_bits import Fitted, Stored, mixed
@@ -147,6 +147,7 @@ class _Packages:
     def _in_palettes(self, precision: Precision, name: str) -> Mapping[str, Stored]:
         """The weights of a component as a precision stores them."""
         choices, budget = SCHEMES[precision].palettes
+        choices = index_bits(choices, self._config.target)
         if len(choices) == 1:
             return self._fitted(name).in_bits(choices[0])
         if precision not in self._mixed:

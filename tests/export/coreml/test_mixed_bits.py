@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fewstep.network import Feeds
-from fewstep_export.coreml.compress import palettize
+from fewstep_export.coreml.compress import index_bits, palettize
 from fewstep_export.coreml.convert import ConvertConfig, convert
 from fewstep_export.coreml.evaluate import Evaluator
 from fewstep_export.coreml.mixed_bits import (
@@ -27,6 +27,7 @@ from fewstep_export.coreml.mixed_bits import (
 from fewstep_export.coreml.package import read_package
 from fewstep_export.coreml.picture_gradients import Errors
 from fewstep_export.onnx_export import Graphs
+from fewstep_export.package_config import MinimumTarget
 from fewstep_export.targets.ort import to_fp16
 
 CHOICES = (4, 6, 8)
@@ -107,6 +108,23 @@ def test_the_table_of_words_has_fewer_bits_than_the_layer_behind(tmp_path: Path)
         chosen = mixed({component: fitted}, {component: _errors(fitted)}, (3, *CHOICES), 16.0)[component]
         (layer,) = chosen.keys() - {table}
         assert (chosen[table].form.bits, chosen[layer].form.bits) == expected
+
+
+@pytest.mark.parametrize(("target", "expected"), [("iOS17", {4}), ("iOS18", {3, 4})])
+def test_indices_have_the_bits_that_the_oldest_system_knows(
+    target: MinimumTarget, expected: set[int], tmp_path: Path
+) -> None:
+    half, path = tmp_path / "half.mlpackage", tmp_path / "mixed.mlpackage"
+    feeds = {"ids": np.array([[3, 1, 62]], np.int32)}
+    convert(to_fp16(_reader()), half, ConvertConfig(target))
+    fitted = Fitted(half, [feeds], grouped=target != "iOS17")
+    choices = index_bits((3, *CHOICES), target)
+    chosen = mixed({"text_encoder": fitted}, {"text_encoder": _errors(fitted)}, choices, 4.5)["text_encoder"]
+    assert {stored.form.bits for stored in chosen.values()} == expected
+    palettize(half, path, chosen)
+    rounded = {name: stored.values.numpy().astype(np.float16) for name, stored in chosen.items()}
+    right = Evaluator(half).with_constants(rounded)(feeds)["states"]
+    np.testing.assert_allclose(Evaluator(path)(feeds)["states"], right, atol=1e-6)
 
 
 def _reader() -> onnx.ModelProto:
