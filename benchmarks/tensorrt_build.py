@@ -1,6 +1,7 @@
 """TensorRT engines built on this machine without a GPU: how long that takes, and how large they are.
 
     python benchmarks/tensorrt_build.py            the zoo model, every component, FP16, INT8 and FP8
+    python benchmarks/tensorrt_build.py --sizes    the same in FP16 and INT8 with two profiles, pictures of 64 to 256 pixels a side and of 256 x 128
     python benchmarks/tensorrt_build.py --unet     Stable Diffusion 1.5's U-Net in full size (random weights), FP16, ahead of time for
                                                    compute capability 8.6; about 8 GB of memory
 
@@ -24,11 +25,12 @@ import torch
 from facts import facts
 
 from fewstep.bundle import Bundle
+from fewstep.sizes import SizeProfile
 from fewstep.tensorrt.build import build_engine
 from fewstep.tensorrt.config import BuildConfig
 from fewstep.tensorrt.layers import Layer
 from fewstep.tensorrt.library import load_library
-from fewstep_export.config import ExportConfig
+from fewstep_export.config import ExportConfig, Precision
 from fewstep_export.exporter import export
 from fewstep_export.onnx_export import simplify, translate
 from fewstep_export.passes.fp16 import ToFp16
@@ -37,10 +39,25 @@ from fewstep_export.tensorrt.audit import fallen_back, unfused_attention
 RESULTS = Path(__file__).parent / "results" / "tensorrt_build.json"
 
 
+PROFILES = (SizeProfile.parse("64:128:256"), SizeProfile.parse("256x128"))
+
+
 def zoo() -> Mapping[str, Any]:
     """Every component of emoji-128 by variant."""
+    return engines(("fp16", "int8", "fp8"), BuildConfig())
+
+
+def sizes() -> Mapping[str, Any]:
+    """The same for many sizes."""
+    made = engines(("fp16", "int8"), BuildConfig(profiles=PROFILES))
+    return {"profiles": [str(profile) for profile in PROFILES], **made}
+
+
+def engines(precisions: tuple[Precision, ...], build: BuildConfig) -> Mapping[str, Any]:
+    """Seconds and bytes of emoji-128 by variant and component."""
     with tempfile.TemporaryDirectory() as folder:
-        config = ExportConfig("emoji-128", Path(folder, "x.fewstep"), ("tensorrt",), ("fp16", "int8", "fp8"))
+        output = Path(folder, "x.fewstep")
+        config = ExportConfig("emoji-128", output, ("tensorrt",), precisions, engines=build)
         manifest = Bundle.open(export(config)).manifest
     return {
         variant.name: {
@@ -121,7 +138,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--unet", action="store_true")
-    part, made = ("sd15_unet", unet) if parser.parse_args().unet else ("emoji-128", zoo)
+    parser.add_argument("--sizes", action="store_true")
+    options = parser.parse_args()
+    part, made = ("emoji-128", zoo)
+    if options.unet:
+        part, made = ("sd15_unet", unet)
+    if options.sizes:
+        part, made = ("emoji-128, sizes", sizes)
     begin = time.perf_counter()
     value = dict(made()) | {
         "whole_seconds": round(time.perf_counter() - begin, 1),

@@ -127,6 +127,7 @@ def generate(
     from fewstep.pipeline import Pipeline
     from fewstep.sizes import parse_size
 
+    wanted = None if size is None else parse_size(size)
     pipeline = Pipeline(
         _open(bundle, public_key, allow_operator),
         variant,
@@ -139,9 +140,7 @@ def generate(
     )
     texts = [*(prompts or []), *(pipeline.manifest.prompts.in_styles() if examples else [])]
     table = pipeline.step_table(steps, sampler)
-    request = Request(
-        tuple(texts), seed, table, guidance, negative, None if size is None else parse_size(size)
-    )
+    request = Request(tuple(texts), seed, table, guidance, negative, wanted)
     drawings = draw(pipeline, request)
     files = save(drawings, output, columns if sheet else None)
     if as_json:

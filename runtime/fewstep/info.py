@@ -26,5 +26,6 @@ def _variant(manifest: Manifest, variant: Variant) -> str:
     checked = f", relative error against torch: {', '.join(errors)}" if errors else ""
     kind = f"{variant.engine}, {variant.precision}, loop: {variant.form}"
     if variant.sizes:
-        kind += f", sizes {' or '.join(map(str, variant.sizes.profiles))} in steps of {variant.sizes.multiple}"
+        ranges = " or ".join(map(str, variant.sizes.profiles))
+        kind += f", sizes {ranges} in steps of {variant.sizes.multiple}"
     return f"variant {variant.name}{default}: {kind}, {size / 1e6:.1f} MB{checked}"

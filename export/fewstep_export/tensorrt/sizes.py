@@ -83,7 +83,8 @@ def free_sides(exported: ExportedComponent, case: Case, pixels: int) -> Exported
     try:
         again = export_component(component, case.feeds, sized=LATENTS)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise _one_size(component.name, case) from error  # of a module that computes with its sides as plain numbers
+        # Of a module that computes with its sides as plain numbers.
+        raise _one_size(component.name, case) from error
     latents = next(value for value in again.model.graph.input if value.name == LATENTS)
     dims = latents.type.tensor_type.shape.dim
     if not all(
@@ -152,7 +153,8 @@ def _cases(graph: ExportedComponent, cases: Cases, sizes: set[Size], pixels: int
         feeds = _resized(cases[component.name][0].feeds, (height // pixels, width // pixels))
         try:
             made.append(Case(feeds, component.run(feeds)))
-        except (ValueError, RuntimeError, IndexError) as error:  # of torch, and of modules with a limit of their own
+        except (ValueError, RuntimeError, IndexError) as error:
+            # Of torch, and of modules with a limit of their own.
             raise FewstepError(
                 f"expected a {component.name} for pictures of {width}x{height}, found: {root_cause(error)}; correct --profile"
             ) from error
