@@ -11,7 +11,7 @@ from fewstep.engines.cuda import Cuda
 from fewstep.errors import FewstepError
 from fewstep.tensorrt.library import load_library
 
-BUNDLE = Path(os.environ.get("FEWSTEP_BUNDLE", "out/emoji-128.fewstep"))
+BUNDLE = Path(os.environ.get("FEWSTEP_BUNDLE", "out/emoji-128-4step.fewstep"))
 
 
 @pytest.fixture(scope="session")
