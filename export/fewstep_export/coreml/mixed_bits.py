@@ -21,12 +21,12 @@ SMALLEST = 512
 """Weights with fewer values stay FP16: their palettes would cost what they save."""
 TEXT_ENCODER, TEXT_BITS = "text_encoder", 4.05
 """What the layers of a text encoder may take at most, bits a weight on average. Their errors move pictures as far as those of a denoiser do, but to
-others that are as good: a Frechet distance does not tell them apart."""
+others that are nearly as good."""
 WORDS = 3
 """Bits of a table of words, which is a third of a small model: each word has its own error, and what a prompt does is told by the layers behind."""
 LEAST: Mapping[str, int] = {TEXT_ENCODER: 4, "decoder": 8}
 """The fewest bits of other weights by component, where a few pictures do not tell the truth: most words are in none of them, and the grain that a
-decoder leaves is a small error everywhere, which alone a Frechet distance sees."""
+decoder leaves is a small error everywhere that a Frechet distance sees."""
 _PALETTE_COST = 0.08
 """Bits a weight that palettes may cost; output channels share a palette until it holds."""
 
