@@ -21,11 +21,10 @@ import onnx
 import torch
 from facts import facts
 from onnx import numpy_helper
+from precision_sheet import draw, write_sheet
 
 from fewstep.bundle import Bundle
-from fewstep.image import contact_sheet, to_pil
 from fewstep.manifest import Variant
-from fewstep.pipeline import Pipeline
 from fewstep_distillation.data.captions import canonical_caption
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.metrics.evaluate import Evaluator
@@ -110,24 +109,9 @@ def evaluate(judge: Evaluator, path: Path, config: EvaluateConfig, steps: int) -
     return {**found.frechet, **kernel, "score": found.text_image["all"].similarity}
 
 
-def draw(path: Path) -> Array:
-    """Eight of the model's examples by the FP32 graphs of a bundle."""
-    pipeline = Pipeline(path, "fp32")
-    prompts = pipeline.manifest.prompts.examples[:8]
-    return np.concatenate([pipeline.generate_array([text], [seed]) for seed, text in enumerate(prompts)])
-
-
 def decibels(found: Array, right: Array) -> float:
     """PSNR of the mean squared error of all pictures; at most 200."""
     return float(-10 * np.log10(max(np.square(found - right).mean(), 1e-20)))
-
-
-def write_sheet(file: Path, rows: Mapping[str, Array]) -> None:
-    """Pictures side by side on white, a row a precision."""
-    pictures = [to_pil(picture) for row in rows.values() for picture in row]
-    captions = [precision for precision, row in rows.items() for _ in row]
-    sheet = contact_sheet(pictures, captions, columns=len(pictures) // len(rows))
-    sheet.convert("RGB").quantize(128).save(file, optimize=True)
 
 
 def main() -> None:
@@ -152,7 +136,7 @@ def main() -> None:
     rows: dict[str, dict[str, float]] = same[0]["precisions"] if same else {}
     others = [run for run in runs if run not in same]
     judge = Evaluator(EmojiDataset(options.data))
-    right, drawn = draw(options.bundle), dict[str, Array]()
+    right, drawn = draw(options.bundle, "fp32"), dict[str, Array]()
     variants = {v.precision: v for v in Bundle.open(options.bundle).manifest.variants if v.engine == "coreml"}
     known = [precision for precision in variants if precision not in ("fp32", "int8")]
     for variant in [variants[precision] for precision in options.precisions or known]:
@@ -161,7 +145,7 @@ def main() -> None:
             values = rebuilt(Bundle.open(options.bundle), variant, path, options.only)
             config = EvaluateConfig(options.n, options.seed) if options.n else None
             distances = evaluate(judge, path, config, options.steps) if config else {}
-            drawn[variant.precision] = draw(path)
+            drawn[variant.precision] = draw(path, "fp32")
             row = {"values": values, "psnr": decibels(drawn[variant.precision], right), **distances}
             rows[variant.precision] = {**rows.get(variant.precision, {}), **row}
         print(variant.precision, rows[variant.precision], flush=True)

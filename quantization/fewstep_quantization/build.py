@@ -1,6 +1,8 @@
 """From the FP32 graphs of a variant to those of a scheme."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+import onnx
 
 from fewstep_quantization.building import Build, Inputs, OnProgress
 from fewstep_quantization.calibration.collect import observe
@@ -8,12 +10,16 @@ from fewstep_quantization.calibration.gram import Gram
 from fewstep_quantization.calibration.peak import Peak, float_tensors, overflowing
 from fewstep_quantization.config import QuantizeConfig
 from fewstep_quantization.integers import build_integers
+from fewstep_quantization.layers import last_layers, small_layers
 from fewstep_quantization.linears import find_linears
 from fewstep_quantization.pictures import Source
 from fewstep_quantization.prepare import prepare
 from fewstep_quantization.schemes.embedding_int8 import to_int8_embeddings
 from fewstep_quantization.schemes.half import to_half
 from fewstep_quantization.schemes.weight_only import Bits, to_weight_only
+
+_LIGHT = 0.1
+"""Of a graph's weights."""
 
 
 def build(config: QuantizeConfig, inputs: Inputs, on_progress: OnProgress) -> Build:
@@ -37,8 +43,20 @@ def _weight_only(bits: Bits, exclude: Collection[str], inputs: Inputs, on_progre
         on_progress("rounding weights", done, total)
 
     grams = observe(Source(inputs.bundle), graphs, tensors, inputs.calibration, Gram, on_picture)
-    small = {name: to_weight_only(graph, bits, exclude, grams=grams[name]) for name, graph in graphs.items()}
-    return Build({name: to_int8_embeddings(graph) for name, graph in small.items()})
+    built = {name: _in_blocks(graph, bits, exclude, grams[name]) for name, graph in graphs.items()}
+    return Build({name: to_int8_embeddings(graph) for name, graph in built.items()})
+
+
+def _in_blocks(
+    graph: onnx.ModelProto, bits: Bits, exclude: Collection[str], grams: Mapping[str, Gram]
+) -> onnx.ModelProto:
+    """The last layers, and those with little to multiply where they weigh little, have 8 bits: what they err by reaches every pixel."""
+    sizes = {linear.name: linear.weights.size for linear in find_linears(graph)}
+    eight = small_layers(graph)  # those of the timestep among them
+    if sum(sizes.get(name, 0) for name in eight) > _LIGHT * sum(sizes.values()):
+        eight = frozenset()
+    most = to_weight_only(graph, bits, {*exclude, *eight, *last_layers(graph)}, grams=grams)
+    return to_weight_only(most, 8, exclude, grams=grams)
 
 
 def _half(inputs: Inputs, on_progress: OnProgress) -> Build:

@@ -8,11 +8,13 @@ from fewstep.errors import FewstepError
 from fewstep.step_table import StepTable
 from fewstep.variant import Variant
 from fewstep_quantization.calibration.collect import Calibration
+from fewstep_quantization.calibration.texts import broad_texts
 from fewstep_quantization.config import QuantizeConfig
 from fewstep_quantization.graph import load
-from fewstep_quantization.pictures import Graphs
+from fewstep_quantization.pictures import Graphs, Source
 from fewstep_quantization.search import Point
 
+TEXT_ENCODER = "text_encoder"
 OnProgress = Callable[[str, int, int], None]
 """(what is done, done, of all)"""
 
@@ -55,7 +57,9 @@ class Inputs:
                 f"{variant.form}, in variant '{variant.name}'; choose another --variant"
             )
         graphs = {name: load(bundle.file(c.file)) for name, c in variant.components.items()}
-        return cls(bundle, variant, graphs, Calibration(_prompts(config, bundle), table))
+        tokenizers = Source(bundle).tokenizers() if TEXT_ENCODER in graphs else []
+        texts = broad_texts(tokenizers, bundle.manifest.prompts.styles)
+        return cls(bundle, variant, graphs, Calibration(_prompts(config, bundle), table, texts=texts))
 
 
 def _prompts(config: QuantizeConfig, bundle: Bundle) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import onnx
 
 from fewstep.loop_form import NETWORKS
-from fewstep_quantization.building import Build, Inputs, OnProgress
+from fewstep_quantization.building import TEXT_ENCODER, Build, Inputs, OnProgress
 from fewstep_quantization.calibration.collect import Histograms, collect, observe
 from fewstep_quantization.calibration.gram import Gram
 from fewstep_quantization.config import QuantizeConfig
@@ -21,7 +21,7 @@ from fewstep_quantization.sensitivity import LayerError, Quantise, layer_errors
 from fewstep_quantization.static_graph import StaticGraph, one_row_weights, ranges_of
 from fewstep_quantization.trajectory import record
 
-DECODER, TEXT_ENCODER = "decoder", "text_encoder"
+DECODER = "decoder"
 _PICTURES_SEARCHED, _CALLS_SEARCHED = 3, 8
 
 

@@ -28,8 +28,11 @@ class Source:
     def text_to_image(self, networks: Mapping[str, Network]) -> TextToImage:
         """The bundle's model with these networks inside."""
         manifest = self.bundle.manifest
-        tokenizers = [Tokenizer.load(self.bundle.file(file.file), file) for file in manifest.tokenizers]
-        return TextToImage(networks, tokenizers, manifest.guidance, manifest.latent)
+        return TextToImage(networks, self.tokenizers(), manifest.guidance, manifest.latent)
+
+    def tokenizers(self) -> list[Tokenizer]:
+        """Those of the bundle."""
+        return [Tokenizer.load(self.bundle.file(file.file), file) for file in self.bundle.manifest.tokenizers]
 
 
 def psnr(found: Pictures, expected: Pictures) -> list[float]:

@@ -62,6 +62,11 @@ class Tokenizer:
                 f"expected a tokenizer in UTF-8, found other bytes, in {path} ({error})"
             ) from None
 
+    def pieces(self) -> list[str]:
+        """The vocabulary in the order of its numbers, as the file writes it."""
+        vocabulary = self._tokenizer.get_vocab()
+        return sorted(vocabulary, key=vocabulary.__getitem__)
+
     def encode(self, texts: Sequence[str], negative: bool = False) -> dict[str, npt.NDArray[Any]]:
         """The tensors of B prompts, or of B negative prompts, inside their template.
 

@@ -8,19 +8,24 @@ from fewstep.engines.coreml import split_rows
 from fewstep.network import Feeds, Run
 from fewstep_export.components import Array, Generator
 from fewstep_export.fixed_inputs import prompts_of
-from fewstep_export.picture_loop import PictureTask, draw_with
+from fewstep_export.picture_loop import PictureTask, draw
+from fewstep_quantization.building import TEXT_ENCODER
+from fewstep_quantization.calibration.texts import broad_texts
 
 PICTURES = 16
-ROWS = 48
+"""Of the model's own examples; as many of other words come to them."""
+ROWS = 128
 """Inputs of a network that are kept, spread over the pictures and steps."""
+TEXTS = 256
+"""Of other words, which the text encoder reads besides: most words are in no example."""
 Inputs = Callable[[], Mapping[str, Sequence[Feeds]]]
 """Inputs by component, one row each; made when they are asked for."""
 
 
 def trajectory_inputs(
-    generator: Generator, pictures: int = PICTURES, rows: int = ROWS
+    generator: Generator, pictures: int = PICTURES, rows: int = ROWS, texts: int = TEXTS
 ) -> Mapping[str, Sequence[Feeds]]:
-    """Inputs of every network on the way to pictures of the model's own examples, drawn by torch.
+    """Inputs of every network on the way to pictures of the model's own examples and of other words, drawn by torch.
 
     The fixed inputs of the verification are not among them: their noise and their second halves of the prompts differ.
     """
@@ -34,9 +39,17 @@ def trajectory_inputs(
         return record
 
     runs = {component.name: recorded(component.name, component.run) for component in generator.components}
+    model = generator.text_to_image(runs)
+    words = broad_texts(model.tokenizers, generator.prompts.styles, texts)
     table, scale = generator.sampling.table(), generator.guidance.scale
-    draw_with(generator, runs, PictureTask(examples(generator, pictures), table, scale))
-    return {name: spread(some, rows) for name, some in found.items() if some}
+    draw(model, PictureTask((*examples(generator, pictures), *words[:pictures]), table, scale))
+    kept = {name: spread(some, rows) for name, some in found.items() if some}
+    if TEXT_ENCODER in found:
+        found[TEXT_ENCODER].clear()
+        for text in words:
+            model.conditions([text])
+        kept[TEXT_ENCODER] += found[TEXT_ENCODER]
+    return kept
 
 
 def spread(cases: Sequence[Feeds], count: int) -> list[Feeds]:

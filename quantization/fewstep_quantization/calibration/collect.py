@@ -28,12 +28,16 @@ OnPicture = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What to draw while counting: picture k shows prompt k from the noise of seed k + `first_seed`."""
+    """What to draw while counting: picture k shows prompt k from the noise of seed k + `first_seed`.
+
+    The text encoder is shown `texts` besides.
+    """
 
     prompts: Sequence[str]
     table: StepTable
     guidance: float | None = None
     first_seed: int = 1000
+    texts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.prompts:
@@ -88,6 +92,8 @@ def observe(
     found = {name: {t: make(f"{name}.{t}") for t in tensors.get(name, ())} for name in graphs}
     networks = {name: _counting(graphs[name], found[name]) for name in graphs}
     model = source.text_to_image(networks)
+    for text in calibration.texts:
+        model.conditions([text])
     for k, prompt in enumerate(calibration.prompts):
         on_picture(k, len(calibration.prompts))
         model.draw(Drawing([prompt], [calibration.first_seed + k], calibration.table, calibration.guidance))

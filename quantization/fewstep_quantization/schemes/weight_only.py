@@ -22,6 +22,7 @@ from fewstep_quantization.rounding import round_weights
 Bits = Literal[4, 8]
 _LEVEL = 4
 BLOCK: Mapping[Bits, int] = {4: 32, 8: 64}
+_FACTORS = tuple(sign * size for size in (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7) for sign in (1, -1))
 
 
 def to_weight_only(
@@ -46,25 +47,40 @@ def quantise_blocks(
     Without X^T X (K, K) of the inputs each weight goes to the nearest number.
     """
     middle, size = 2 ** (bits - 1), BLOCK[bits]
-    scales = _scales(weights, middle, size, least_step(weights, noise))
+    blocks = np.pad(weights.T, ((0, 0), (0, -len(weights) % size))).reshape(weights.shape[1], -1, size)
+    scales = _scales(blocks, middle, least_step(weights, noise))
+    if bits == 4:
+        scales = _fitted(blocks, scales, middle)
     steps = np.repeat(scales, size, axis=1)[:, : len(weights)].T
     if gram is None:
-        levels = np.clip(np.rint(weights / steps), -middle, middle - 1).astype(np.int8)
+        levels = _levels(weights, steps, middle).astype(np.int8)
     else:
         levels = round_weights(weights, steps, gram, (-middle, middle - 1))
     padded = np.pad(levels.T, ((0, 0), (0, -len(weights) % size))).astype(np.int16) + middle
-    blocks = padded.astype(np.uint8).reshape(*scales.shape, size)
-    packed = blocks if bits == 8 else blocks[..., 0::2] | (blocks[..., 1::2] << 4)
+    numbers = padded.astype(np.uint8).reshape(blocks.shape)
+    packed = numbers if bits == 8 else numbers[..., 0::2] | (numbers[..., 1::2] << 4)
     return np.ascontiguousarray(packed), scales
 
 
-def _scales(weights: FloatArray, middle: int, size: int, least: float) -> FloatArray:
-    """One for each block (N, ceil(K / b)): its largest absolute value becomes -2^(bits-1), which symmetric rounding would leave unused."""
-    padded = np.pad(weights.T, ((0, 0), (0, -len(weights) % size)))
-    blocks = padded.reshape(len(padded), -1, size)
+def _levels(weights: FloatArray, steps: FloatArray, middle: int) -> FloatArray:
+    return np.asarray(np.clip(np.rint(weights / steps), -middle, middle - 1), dtype=np.float32)
+
+
+def _scales(blocks: FloatArray, middle: int, least: float) -> FloatArray:
+    """One for each block (N, B, b) -> (N, B): its largest absolute value becomes -2^(bits-1), which symmetric rounding would leave unused."""
     extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)[..., 0]
     scales = np.where(np.abs(extreme) < least * middle, least, extreme / -middle)
     return np.where(scales == 0, 1.0, scales).astype(np.float32)
+
+
+def _fitted(blocks: FloatArray, scales: FloatArray, middle: int) -> FloatArray:
+    """The scale of each block that errs least (squares) of these, smaller ones and those of the other sign, whose extra level is at the other end."""
+    best, least = scales, np.full(scales.shape, np.inf, dtype=np.float32)
+    for factor in _FACTORS:
+        steps = scales * np.float32(factor)
+        error = np.square(blocks - _levels(blocks, steps[..., None], middle) * steps[..., None]).sum(axis=2)
+        best, least = np.where(error < least, steps, best), np.minimum(error, least)
+    return best
 
 
 def _write(graph: Rewriter, linear: Linear, bits: Bits, noise: float, grams: Mapping[str, Gram]) -> None:

@@ -8,10 +8,11 @@ from fewstep_export.fixed_inputs import Cases
 
 
 def test_every_network_is_told_what_whole_pictures_need(tiny: Generator, cases: Cases) -> None:
-    found = trajectory_inputs(tiny, pictures=2, rows=12)
+    found = trajectory_inputs(tiny, pictures=2, rows=12, texts=3)
     assert set(found) == {component.name for component in tiny.components}
     for component in tiny.components:
-        assert 0 < len(found[component.name]) <= 12
+        more = 3 if component.name == "text_encoder" else 0
+        assert more < len(found[component.name]) <= 12 + more
         for feeds in found[component.name]:
             assert set(component.inputs) <= set(feeds)
             assert all(len(feeds[name]) == 1 for name in component.inputs)
