@@ -25,11 +25,9 @@ from precision_sheet import draw, write_sheet
 
 from fewstep.bundle import Bundle
 from fewstep.manifest import Variant
-from fewstep_distillation.data.captions import canonical_caption
 from fewstep_distillation.data.dataset import EmojiDataset
 from fewstep_distillation.metrics.evaluate import Evaluator
-from fewstep_distillation.metrics.pixels import pixel_codes
-from fewstep_distillation.metrics.prompts import EvaluateConfig, choose_rows
+from fewstep_distillation.metrics.prompts import EvaluateConfig
 from fewstep_distillation.metrics.sources import SamplingChoice, open_generator
 from fewstep_export.bundle_writer import file_records, write_manifest
 from fewstep_export.components import Array
@@ -98,13 +96,7 @@ def rebuilt(bundle: Bundle, variant: Variant, path: Path, only: str | None) -> i
 def evaluate(judge: Evaluator, path: Path, config: EvaluateConfig, steps: int) -> dict[str, float]:
     """The distances of `fewstep evaluate`, Frechet's by the name of the real pictures, and the unbiased kernel distances."""
     generator = open_generator(str(path), SamplingChoice(steps=steps))
-    rows = choose_rows(judge.references, config)
-    prompts = [canonical_caption(judge.references.rows[i]) for i in rows]
-    starts = range(0, len(prompts), generator.batch_size)
-    pictures = np.concatenate(
-        [generator.generate(prompts[k : k + generator.batch_size], config.seed + k) for k in starts]
-    )
-    found = judge.figures(judge.judges.image_features(pictures), pixel_codes(pictures), rows)
+    found = judge.evaluate(generator, config).generated
     kernel = {f"kernel_{name}": distance.mean for name, distance in found.kernel.items()}
     return {**found.frechet, **kernel, "score": found.text_image["all"].similarity}
 
