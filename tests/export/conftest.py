@@ -2,19 +2,22 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from fewstep.network import Feeds
 from fewstep.samplers import compile_table
 from fewstep_export.checkpoints.native import build_native
-from fewstep_export.components import Generator
+from fewstep_export.components import Component, Generator
 from fewstep_export.config import ExportConfig, Precision
 from fewstep_export.exporter import export_generator
 from fewstep_export.fixed_inputs import Cases, fixed_cases
 from fewstep_export.onnx_export import Graphs, export_component
 from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
 from fewstep_models.checkpoint import Checkpoint, CheckpointConfig, LatentStatistics, SamplingDefaults
+from fewstep_models.dit import DiTConfig
 from fewstep_models.minilm import MiniLM, MiniLMConfig
 from fewstep_models.sana import SanaConfig, SanaDenoiser
 
@@ -55,6 +58,16 @@ def tiny_text_encoder() -> MiniLM:
     torch.manual_seed(1)
     config = MiniLMConfig(vocabulary=len(WORDS), positions=16, width=32, layers=1, heads=2, ffn=64)
     return MiniLM(config).eval().requires_grad_(False)
+
+
+def small_dit(depth: int) -> tuple[Component, Feeds]:
+    """A DiT with heads of 32 channels and a table of 8 x 8 positions, and inputs of a batch of 2."""
+    torch.manual_seed(0)
+    config = DiTConfig(size=8, width=64, depth=depth, head_channels=32, text_dim=12)
+    inputs = ("latents", "timestep", "text_states", "text_mask")
+    shapes = ((2, 8, 8, 8), (2,), (2, 5, 12), (2, 5))
+    feeds = {n: np.ones(s, np.float32) for n, s in zip(inputs, shapes, strict=True)}
+    return Component("denoiser", config.build().eval(), inputs, ("velocity",)), feeds
 
 
 def save_tokenizer(path: Path) -> Path:

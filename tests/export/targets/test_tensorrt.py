@@ -5,11 +5,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import TensorProto, helper
+from tests.export.conftest import small_dit
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
@@ -19,7 +18,7 @@ from fewstep.tensorrt.derive import Target, source_variant, with_engines
 from fewstep.tensorrt.layers import Layer
 from fewstep.tensorrt.library import load_library
 from fewstep.verification import verify_bundle
-from fewstep_export.components import Component, Generator
+from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export_generator
 from fewstep_export.loop_forms.config import LoopForms
@@ -27,7 +26,6 @@ from fewstep_export.onnx_export import export_component
 from fewstep_export.targets.ort import to_fp16
 from fewstep_export.targets.tensorrt import build, write_engine
 from fewstep_export.tensorrt.audit import fallen_back, unfused_attention, wide_int64
-from fewstep_models.dit import DiTConfig
 
 pytest.importorskip("tensorrt_rtx", reason="the extra [tensorrt] is not installed")
 
@@ -214,12 +212,7 @@ def test_data_in_int64_is_found_and_arithmetic_on_shapes_is_not() -> None:
 
 def test_attention_is_one_kernel_although_its_softmax_is_in_fp32(tmp_path: Path) -> None:
     """The head has 16 channels or more, which TensorRT wants."""
-    torch.manual_seed(0)
-    config = DiTConfig(size=8, width=64, depth=2, head_channels=32, text_dim=12)
-    inputs = ("latents", "timestep", "text_states", "text_mask")
-    shapes = ((2, 8, 8, 8), (2,), (2, 5, 12), (2, 5))
-    feeds = {n: np.ones(s, np.float32) for n, s in zip(inputs, shapes, strict=True)}
-    component = Component("denoiser", config.build().eval(), inputs, ("velocity",))
+    component, feeds = small_dit(depth=2)
     half = to_fp16(export_component(component, feeds).model)
     built = write_engine(half, "denoiser", tmp_path / "x.engine", BuildConfig())
     softmax = [layer for layer in built.layers if layer.kind == "SOFTMAX"]

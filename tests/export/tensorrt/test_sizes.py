@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from tests.export.conftest import small_dit
 
 from fewstep.bundle import Bundle
 from fewstep.devices.boards import board_named
@@ -32,7 +33,6 @@ from fewstep_export.session import runner
 from fewstep_export.targets.ort import to_fp16
 from fewstep_export.targets.tensorrt import write_engine
 from fewstep_export.tensorrt.sizes import SizedGraphs, fixed_sides, free_sides, free_sizes, side_multiple
-from fewstep_models.dit import DiTConfig
 
 PROFILES = (SizeProfile.parse("16:32:64"), SizeProfile.parse("96x48"))
 """Of the tiny generator, whose pictures have 32 pixels a side, 4 for a position of the latents."""
@@ -77,12 +77,7 @@ def test_profiles_hold_the_size_of_the_export_and_whole_positions(graphs: Graphs
 
 
 def test_a_table_of_positions_is_for_one_size() -> None:
-    torch.manual_seed(0)
-    config = DiTConfig(size=8, width=64, depth=1, head_channels=32, text_dim=12)
-    inputs = ("latents", "timestep", "text_states", "text_mask")
-    shapes = ((2, 8, 8, 8), (2,), (2, 5, 12), (2, 5))
-    feeds = {n: np.ones(s, np.float32) for n, s in zip(inputs, shapes, strict=True)}
-    component = Component("denoiser", config.build().eval(), inputs, ("velocity",))
+    component, feeds = small_dit(depth=1)
     exported = ExportedComponent(component, onnx.ModelProto(), None)
     with pytest.raises(
         FewstepError, match=r"expected a denoiser for pictures of many sizes, found one .* 8 x 8 alone"
