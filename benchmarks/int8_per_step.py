@@ -73,12 +73,12 @@ def main() -> None:
         for calibration in (inputs.calibration, Calibration(others, table, first_seed=1))
     )
     rounded = static.rounded(observed(static, seen, static.inputs, Gram))
-    rows: list[Row] = []
+    of_step, rows = by_step(seen), list[Row]()
     for noise in LIMITS:
         graph, wide = quantised(static, seen, noise, rounded)
         for step, calls in by_step(fresh).items():
             right = outputs(static.graph, calls)
-            alone, _ = quantised(static, by_step(seen)[step], noise, rounded)
+            alone, _ = quantised(static, of_step[step], noise, rounded)
             together, own = (mean_relative_error(outputs(g, calls), right) for g in (graph, alone))
             rows.append(Row(noise if noise < 1 else None, wide, step, together, own))
             print(rows[-1], flush=True)

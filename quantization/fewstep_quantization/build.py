@@ -1,6 +1,7 @@
 """From the FP32 graphs of a variant to those of a scheme."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import onnx
 
@@ -38,10 +39,7 @@ def _weight_only(bits: Bits, exclude: Collection[str], inputs: Inputs, on_progre
         name: sorted({linear.input for linear in find_linears(graph) if linear.name not in exclude})
         for name, graph in graphs.items()
     }
-
-    def on_picture(done: int, total: int) -> None:
-        on_progress("rounding weights", done, total)
-
+    on_picture = partial(on_progress, "rounding weights")
     grams = observe(Source(inputs.bundle), graphs, tensors, inputs.calibration, Gram, on_picture)
     built = {name: _in_blocks(graph, bits, exclude, grams[name]) for name, graph in graphs.items()}
     return Build({name: to_int8_embeddings(graph) for name, graph in built.items()})
@@ -62,10 +60,7 @@ def _in_blocks(
 def _half(inputs: Inputs, on_progress: OnProgress) -> Build:
     """FP16, with the tensors that reach too far on the sampler's way in FP32."""
     tensors = {name: float_tensors(graph) for name, graph in inputs.graphs.items()}
-
-    def on_picture(done: int, total: int) -> None:
-        on_progress("looking for overflow", done, total)
-
+    on_picture = partial(on_progress, "looking for overflow")
     seen = observe(Source(inputs.bundle), inputs.graphs, tensors, inputs.calibration, Peak, on_picture)
     large = {name: overflowing(peaks) for name, peaks in seen.items()}
     graphs = {name: to_half(graph, large[name]) for name, graph in inputs.graphs.items()}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
+from fewstep.loop_form import TEXT_ENCODER
 from fewstep.step_table import StepTable
 from fewstep.variant import Variant
 from fewstep_quantization.calibration.collect import Calibration
@@ -14,7 +15,6 @@ from fewstep_quantization.graph import load
 from fewstep_quantization.pictures import Graphs, Source
 from fewstep_quantization.search import Point
 
-TEXT_ENCODER = "text_encoder"
 OnProgress = Callable[[str, int, int], None]
 """(what is done, done, of all)"""
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 import onnx
 
-from fewstep.loop_form import NETWORKS
-from fewstep_quantization.building import TEXT_ENCODER, Build, Inputs, OnProgress
+from fewstep.loop_form import NETWORKS, TEXT_ENCODER
+from fewstep_quantization.building import Build, Inputs, OnProgress
 from fewstep_quantization.calibration.collect import Histograms, collect, observe
 from fewstep_quantization.calibration.gram import Gram
 from fewstep_quantization.config import QuantizeConfig
@@ -78,10 +79,7 @@ def _rounded(
     """The weights of each component, rounded for the inputs that its layers have on the sampler's way."""
     tensors = {component: static.inputs for component, static in statics.items()}
     plain = {component: static.graph for component, static in statics.items()}
-
-    def on_picture(done: int, total: int) -> None:
-        on_progress("rounding weights", done, total)
-
+    on_picture = partial(on_progress, "rounding weights")
     source = Source(inputs.bundle)
     grams = observe(source, {**inputs.graphs, **plain}, tensors, inputs.calibration, Gram, on_picture)
     return {
@@ -132,9 +130,6 @@ def _collect(
     """Counts what these graphs need while the shipped loop draws."""
     tensors = {component: static.tensors for component, static in graphs.items()}
     plain = {component: static.graph for component, static in graphs.items()}
-
-    def on_picture(done: int, total: int) -> None:
-        on_progress(what, done, total)
-
+    on_picture = partial(on_progress, what)
     source = Source(inputs.bundle)
     return collect(source, {**inputs.graphs, **plain}, tensors, inputs.calibration, on_picture)

@@ -11,6 +11,9 @@ Form = Literal["host", "fused", "unrolled"]
 NETWORKS: Mapping[Form, str] = {"host": "denoiser", "fused": "fused_step", "unrolled": "unrolled"}
 """By form, the graph that holds the denoiser, and with it that much of the loop."""
 
+TEXT_ENCODER = "text_encoder"
+"""The graph that tells the denoiser what the prompt says, where there is one."""
+
 NEGATIVE = "negative_"
 """Before the name of a condition: the same of the unconditional branch, where a graph holds both."""
 
@@ -59,7 +62,7 @@ class Loop:
             BundleError: a graph is missing or is not of this form, or the decoder is not latents -> image.
         """
         needed = {NETWORKS[self.form]} | ({"decoder"} if self.form != "unrolled" else set())
-        allowed = {*needed, "text_encoder", "prompt"}
+        allowed = {*needed, TEXT_ENCODER, "prompt"}
         if not needed <= graphs.keys() <= allowed:
             raise BundleError(
                 f"expected the components {', '.join(sorted(allowed))}, found {', '.join(graphs) or 'none'}"
@@ -75,7 +78,7 @@ class Loop:
             BundleError: an input comes from nowhere, or an output is missing.
         """
         known = set(tokens)
-        for name in ("text_encoder", "prompt"):
+        for name in (TEXT_ENCODER, "prompt"):
             if (graph := graphs.get(name)) is not None:
                 _subset(graph.input_names, known, "inputs", name)
                 known |= graph.output_names

@@ -1,7 +1,7 @@
 """The sizes of pictures that the graphs of a variant draw, where these are not of one size alone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fewstep.errors import FewstepError
@@ -49,9 +49,7 @@ class SizeProfile:
 
     def holds(self, size: Size) -> bool:
         """Whether the size lies in it."""
-        return all(
-            low <= side <= high for low, side, high in zip(self.smallest, size, self.largest, strict=True)
-        )
+        return between(self.smallest, size, self.largest)
 
     def sizes(self) -> Iterator[Size]:
         """Smallest, best, largest."""
@@ -90,6 +88,17 @@ class Sizes:
                 f"expected a size in {' or '.join(map(str, self.profiles))} whose sides are multiples of {self.multiple}, "
                 f"found {size_text(size)}, for {where}; choose another size"
             )
+
+
+def between(smallest: tuple[int, int], sides: tuple[int, int], largest: tuple[int, int]) -> bool:
+    """Whether no side is smaller or larger than those."""
+    return all(low <= side <= high for low, side, high in zip(smallest, sides, largest, strict=True))
+
+
+def side_length(dim: str, sides: Mapping[str, int]) -> int | None:
+    """The length of a free dimension that is called like a side, "height", or is so many of it, "8*height"; None for another."""
+    factor, _, name = dim.rpartition("*")
+    return int(factor or 1) * sides[name] if name in sides and (factor or "1").isdigit() else None
 
 
 def parse_size(text: str) -> Size:

@@ -14,7 +14,7 @@ from fewstep.finite import require_finite, step_name, watched
 from fewstep.fused import run_fused
 from fewstep.guidance import Conditions, GuidanceConfig, GuidanceMode, guide
 from fewstep.loop import Array, Noise, run
-from fewstep.loop_form import NEGATIVE, NETWORKS, buffers
+from fewstep.loop_form import NEGATIVE, NETWORKS, TEXT_ENCODER, buffers
 from fewstep.manifest import Guidance, Latent, token_suffix
 from fewstep.network import Network
 from fewstep.noise import gaussian
@@ -177,7 +177,7 @@ class TextToImage:
 
     def _encoded(self, tokens: Conditions, count: int) -> Conditions:
         """The outputs of the text encoder, one text a call: a text then has the same states in every batch, bit for bit."""
-        encoder = self.networks.get("text_encoder")
+        encoder = self.networks.get(TEXT_ENCODER)
         if encoder is None:
             return {}
         outputs = [

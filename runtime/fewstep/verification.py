@@ -13,6 +13,7 @@ import numpy as np
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.fixed_feeds import latent_feeds, step_feeds, text_feeds
+from fewstep.loop_form import TEXT_ENCODER
 from fewstep.manifest import Variant
 from fewstep.network import Feeds, Run
 from fewstep.pipeline import Pipeline
@@ -67,7 +68,7 @@ def fixed_feeds(pipeline: Pipeline) -> dict[str, list[Feeds]]:
     """
     model, manifest = pipeline.model, pipeline.manifest
     texts = text_feeds(model, manifest.prompts)
-    encoder = model.networks.get("text_encoder")
+    encoder = model.networks.get(TEXT_ENCODER)
     known = [{**text, **(encoder(text) if encoder else {})} for text in texts]
     steps = step_feeds(manifest.latent, manifest.guidance.scale, pipeline.step_table(), known)
     return {"text_encoder": texts, "denoiser": steps, "decoder": latent_feeds(manifest.latent)}

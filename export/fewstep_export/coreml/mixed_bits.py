@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from fewstep.loop_form import TEXT_ENCODER
 from fewstep.network import Feeds
 from fewstep_export.coreml.calibration import Weights, hessians
 from fewstep_export.coreml.palettes import PaletteForm, fit
@@ -19,7 +20,7 @@ from fewstep_export.coreml.picture_gradients import Changes, Errors
 
 SMALLEST = 512
 """Weights with fewer values stay FP16: their palettes would cost what they save."""
-TEXT_ENCODER, TEXT_BITS = "text_encoder", 4.05
+TEXT_BITS = 4.05
 """What the layers of a text encoder may take at most, bits a weight on average. Their errors move pictures as far as those of a denoiser do, but to
 others that are nearly as good."""
 WORDS = 3

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fewstep.engines.coreml import split_rows
+from fewstep.loop_form import TEXT_ENCODER
 from fewstep.network import Feeds, Run
 from fewstep_export.components import Array, Generator
 from fewstep_export.fixed_inputs import prompts_of
 from fewstep_export.picture_loop import PictureTask, draw
-from fewstep_quantization.building import TEXT_ENCODER
 from fewstep_quantization.calibration.texts import broad_texts
 
 PICTURES = 16

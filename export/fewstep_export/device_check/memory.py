@@ -8,6 +8,7 @@ import onnx_ir as ir
 from onnx import helper
 from onnx_ir.passes.common import ShapeInferencePass
 
+from fewstep.sizes import side_length
 from fewstep_export.passes.fold_constants import FoldConstants
 
 _FREE = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
@@ -29,8 +30,8 @@ def at_batch(model: onnx.ModelProto, batch: int, sides: Mapping[str, int] = {}) 
     for value in (*fixed.graph.input, *fixed.graph.output):
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
-                factor, _, name = dim.dim_param.rpartition("*")
-                dim.dim_value = int(factor or 1) * sides[name] if name in sides else batch
+                length = side_length(dim.dim_param, sides)
+                dim.dim_value = batch if length is None else length
     del fixed.graph.value_info[:]
     if sides:  # shapes are computed inside of such a graph
         once = (ShapeInferencePass(), FoldConstants(_SHAPES))

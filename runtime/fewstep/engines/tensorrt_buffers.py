@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fewstep.engines.cuda import Cuda
 from fewstep.errors import BundleError
+from fewstep.sizes import side_length
 from fewstep.variant import Component, Dim, TensorSpec
 
 Array = npt.NDArray[Any]
@@ -69,10 +70,9 @@ def shape_at(spec: TensorSpec, extent: Extent) -> tuple[int, ...]:
 def _length(dim: Dim, extent: Extent, spec: TensorSpec) -> int:
     if isinstance(dim, int):
         return dim
-    factor, _, name = dim.rpartition("*")
-    sides = {"height": extent.height, "width": extent.width}
-    if name not in sides or not (factor or "1").isdigit():
+    length = side_length(dim, {"height": extent.height, "width": extent.width})
+    if length is None:
         raise BundleError(
             f"expected no free dimension but the batch, height and width, found {list(spec.shape)}, for tensor '{spec.name}'"
         )
-    return int(factor or 1) * sides[name]
+    return length

@@ -5,6 +5,7 @@ from typing import Any
 
 from fewstep.engines.tensorrt_buffers import Extent
 from fewstep.errors import FewstepError
+from fewstep.sizes import between
 
 Sides = tuple[int, int]
 """(height, width) of latents."""
@@ -20,9 +21,7 @@ class Profile:
 
     def holds(self, sides: Sides) -> bool:
         """Whether the sides lie in it."""
-        return all(
-            low <= side <= high for low, side, high in zip(self.smallest, sides, self.largest, strict=True)
-        )
+        return between(self.smallest, sides, self.largest)
 
 
 class Profiles:
