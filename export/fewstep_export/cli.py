@@ -9,6 +9,7 @@ import typer
 
 from fewstep_export.device_check.cli import check
 from fewstep_export.joining.cli import join
+from fewstep_export.loop_forms.cli import loop
 
 
 def register(app: typer.Typer) -> None:
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command()(export)
     app.command()(check)
     app.command()(join)
+    app.command()(loop)
 
 
 def export(

@@ -69,9 +69,9 @@ def psnr(found: Pictures, expected: Pictures) -> float:
 
 
 def verify_pictures(
-    found: Pictures, expected: Pictures, build: str, minimum: float = MINIMUM_PSNR
+    found: Pictures, expected: Pictures, build: str, minimum: float = MINIMUM_PSNR, right: str = "torch"
 ) -> Verification:
-    """Compares pictures with those of torch.
+    """Compares pictures with those of torch, or of what else is right.
 
     Raises:
         FewstepError: the PSNR of the worst picture is below `minimum` (dB).
@@ -79,7 +79,7 @@ def verify_pictures(
     decibels = psnr(found, expected)
     if decibels < minimum:
         raise FewstepError(
-            f"expected pictures in {build} within {minimum:g} dB PSNR of torch, found {decibels:.1f} dB; export without it"
+            f"expected pictures in {build} within {minimum:g} dB PSNR of {right}, found {decibels:.1f} dB; export without it"
         )
     error = float(np.abs(found - expected).max())
     return Verification(error, output_scale=1.0, tolerance=10 ** (-minimum / 20), psnr=decibels)

@@ -58,13 +58,13 @@ def compare(bundle: Bundle, comparison: Comparison, scheme: str, judge: Judge | 
     threads = comparison.threads or physical_cores()
     reference, build = (Pipeline(bundle, name, threads) for name in (comparison.reference, comparison.build))
     drawn = [_draw(pipeline, comparison) for pipeline in (reference, build)]
-    times = _rounds([reference, build], comparison)
+    faster, interval = speedup(reference, build, comparison)
     decibels = psnr(drawn[1][0], drawn[0][0])
     gate = Gate(
         scheme,
-        round(median(times[0]) / median(times[1]), 3),
-        _interval(times[0], times[1]),
-        round(_bytes(bundle.manifest, comparison.build) / _bytes(bundle.manifest, comparison.reference), 4),
+        faster,
+        interval,
+        size(bundle.manifest, comparison),
         round(min(decibels), 2),
         round(sum(decibels) / len(decibels), 2),
         round(relative_error(drawn[1][1], drawn[0][1]), 5),
@@ -77,6 +77,19 @@ def compare(bundle: Bundle, comparison: Comparison, scheme: str, judge: Judge | 
         judged_pictures=comparison.judged if judge else 0,
     )
     return Measured(gate, drawn[0][0], drawn[1][0])
+
+
+def speedup(
+    reference: Pipeline, build: Pipeline, comparison: Comparison
+) -> tuple[float, tuple[float, float]]:
+    """Time of the reference over time of the build, medians of interleaved rounds, with its 95 % interval."""
+    first, second = _rounds([reference, build], comparison)
+    return round(median(first) / median(second), 3), _interval(first, second)
+
+
+def size(manifest: Manifest, comparison: Comparison) -> float:
+    """Bytes of the build's graphs over those of the reference."""
+    return round(_bytes(manifest, comparison.build) / _bytes(manifest, comparison.reference), 4)
 
 
 def _draw(pipeline: Pipeline, comparison: Comparison) -> tuple[Pictures, Pictures]:

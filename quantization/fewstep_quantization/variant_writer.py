@@ -1,25 +1,17 @@
-"""A new variant in a bundle that is there already: whole, or not at all.
-
-The new bundle is made beside the old one, with links to the files that stay, and takes its place in one step. A reader sees the old
-bundle or the new one, and a run that is killed leaves the old one as it was.
-"""
+"""A new variant in a bundle that is there already: whole, or not at all (`fewstep.renewal`)."""
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
-from fewstep import atomic
 from fewstep.bundle import Bundle
-from fewstep.errors import FewstepError
 from fewstep.manifest import MANIFEST_NAME, FileRecord, Manifest
-from fewstep.staged import staged_folder
+from fewstep.renewal import renewed
 from fewstep.variant import Variant
 from fewstep_quantization.pictures import Graphs
 
@@ -36,15 +28,9 @@ class Draft:
         return self.bundle.manifest.variant(self.name)
 
 
-class _NotTakenError(Exception):
-    """Nobody called `commit`."""
-
-
 @contextmanager
 def draft(bundle: Bundle, variant: Variant, graphs: Graphs) -> Iterator[Draft]:
     """Makes the bundle with a new variant, which takes the old one's place when the block ends if `commit` was called, else goes away.
-
-    A signature of the old bundle does not come along.
 
     Args:
         bundle: the one to add to.
@@ -52,21 +38,10 @@ def draft(bundle: Bundle, variant: Variant, graphs: Graphs) -> Iterator[Draft]:
         graphs: its graphs by component; components without one keep the file that they have.
 
     Raises:
-        FewstepError: another process is writing the bundle, or has written it since it was opened, or a file of it is broken.
-        OSError: the files cannot be written.
+        FewstepError, OSError: as `fewstep.renewal.renewed`.
     """
-    place = bundle.root.resolve()
-    with atomic.sole_writer(place), suppress(_NotTakenError), staged_folder(place) as root:
-        if Bundle.open(place).manifest != bundle.manifest:
-            raise FewstepError(
-                f"expected the bundle as it was when it was opened, found another, at {bundle.root}; begin again"
-            )
-        shutil.copymode(place, root)
-        for name in bundle.manifest.files:
-            _link(bundle.file(name), root / name)
+    with renewed(bundle) as root:
         yield _written(Bundle(root, bundle.manifest), variant, graphs)
-        if not (root / MANIFEST_NAME).exists():
-            raise _NotTakenError
 
 
 def _written(bundle: Bundle, variant: Variant, graphs: Graphs) -> Draft:
@@ -94,15 +69,6 @@ def commit(new: Draft, variant: Variant) -> None:
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
     (root / MANIFEST_NAME).write_text(text, encoding="utf-8")
-
-
-def _link(file: Path, new: Path) -> None:
-    """A second name of a file, or a copy where the disk knows no such names."""
-    new.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(file.resolve(), new)
-    except OSError:
-        shutil.copy2(file, new)
 
 
 def _with(manifest: Manifest, variant: Variant, records: Mapping[str, FileRecord]) -> Manifest:

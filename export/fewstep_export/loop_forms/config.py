@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from fewstep.errors import FewstepError
 
@@ -28,6 +29,13 @@ class LoopForms:
         """Whether anything is asked for."""
         return self != LoopForms()
 
+    @property
+    def names(self) -> list[str]:
+        """What the names of the variants end in."""
+        fused = "hoisted-fused" if self.hoist else "fused"
+        asked = ((self.hoist, "hoisted"), (self.fuse_step, fused), (self.unroll is not None, "unrolled"))
+        return [name for wanted, name in asked if wanted]
+
     def options(self) -> Mapping[str, object]:
         """The options as JSON."""
         return {"hoist": self.hoist, "fuse_step": self.fuse_step, "unroll": self.unroll}
@@ -36,3 +44,32 @@ class LoopForms:
         """The part of the command line that asks for them."""
         flags = ["--hoist"] * self.hoist + ["--fuse-step"] * self.fuse_step
         return flags if self.unroll is None else [*flags, f"--unroll {self.unroll}"]
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Forms of the loop that a bundle gets of one of its variants.
+
+    Attributes:
+        bundle: its folder.
+        forms: what to build.
+        variant: of .onnx graphs, of any precision; None takes the default one.
+        force: writes a form of a quantised build that is no faster than what that build was measured against, and marks it.
+        threads: threads inside one operator while measuring.
+        rounds: timed rounds.
+    """
+
+    bundle: Path
+    forms: LoopForms
+    variant: str | None = None
+    force: bool = False
+    threads: int | None = None
+    rounds: int = 7
+
+    def __post_init__(self) -> None:
+        if not self.forms:
+            raise FewstepError(
+                "expected --hoist, --fuse-step or --unroll STEPS, found none of them; ask for one"
+            )
+        if self.rounds < 1:
+            raise FewstepError(f"expected at least 1 round, found {self.rounds}; choose a larger number")

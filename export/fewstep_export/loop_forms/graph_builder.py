@@ -64,6 +64,8 @@ class GraphBuilder:
         Raises:
             KeyError: an input has no feed.
         """
+        for domain, version in graph.opset_imports.items():  # ONNX Runtime's own in quantised graphs
+            self._graph.opset_imports.setdefault(domain, version)
         known: dict[ir.Value | None, ir.Value | None] = {None: None}
         for value in graph.inputs:
             known[value] = feeds[str(value.name)]
@@ -74,15 +76,9 @@ class GraphBuilder:
             results = [ir.Value(name=f"{scope}.{value.name}", type=value.type) for value in node.outputs]
             inputs = [known[value] for value in node.inputs]
             attributes = list(node.attributes.values())
+            name = f"{scope}.{node.name or results[0].name}"  # two without one would have the same
             self._graph.append(
-                ir.Node(
-                    node.domain,
-                    node.op_type,
-                    inputs,
-                    attributes,
-                    outputs=results,
-                    name=f"{scope}.{node.name}",
-                )
+                ir.Node(node.domain, node.op_type, inputs, attributes, outputs=results, name=name)
             )
             known.update(zip(node.outputs, results, strict=True))
         return {str(value.name): found for value in graph.outputs if (found := known[value]) is not None}

@@ -1,5 +1,6 @@
 """Builds of a bundle with more of the loop inside their graphs, made of the graphs that it has."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,6 +90,7 @@ class Build:
         """Writes the graphs; the files of the other components are those of the base."""
         name = f"{self.base.name}-{form}"
         folder = self.root / "ort" / name
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier build
         folder.mkdir(parents=True)
         replaced = {"denoiser"} | ({"decoder"} if loop.form == "unrolled" else set())
         components = {key: kept for key, kept in self.base.components.items() if key not in replaced}
@@ -96,7 +98,7 @@ class Build:
             file = folder / f"{key}.onnx"
             file.write_bytes(to_bytes(graph))
             components[key] = component_record(graph, file.relative_to(self.root).as_posix())
-        return replace(self.base, name=name, components=components, verification={}, loop=loop)
+        return replace(self.base, name=name, components=components, verification={}, loop=loop, gates={})
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,9 @@ class Form:
     base: Variant
 
 
-def build_variants(manifest: Manifest, forms: LoopForms, table: StepTable, root: Path) -> list[Form]:
+def build_variants(
+    manifest: Manifest, forms: LoopForms, table: StepTable, root: Path, only: Variant | None = None
+) -> list[Form]:
     """Writes the graphs under `root`/ort and returns the variants; their pictures are still to be compared.
 
     Args:
@@ -115,19 +119,21 @@ def build_variants(manifest: Manifest, forms: LoopForms, table: StepTable, root:
         forms: what to build, of every variant of .onnx graphs.
         table: what is unrolled.
         root: folder of the bundle.
+        only: the one variant to build them of; None for all.
 
     Raises:
         FewstepError: no variant has such graphs, they are too large, or nothing can be hoisted.
     """
+    candidates = manifest.variants if only is None else (only,)
     bases = [
         variant
-        for variant in manifest.variants
+        for variant in candidates
         if (variant.engine, variant.format, variant.form) == ("onnxruntime", "onnx", "host")
     ]
     if not bases:
-        names = ", ".join(variant.name for variant in manifest.variants)
+        names = ", ".join(variant.name for variant in candidates)
         raise FewstepError(
-            f"expected a variant of .onnx graphs for --hoist, --fuse-step or --unroll, found {names}; export with --target ort"
+            f"expected a variant of .onnx graphs whose loop runs on the host for --hoist, --fuse-step or --unroll, found {names}; export with --target ort"
         )
     for base in bases:
         _require_size(manifest, base)
