@@ -1,9 +1,13 @@
 """Low-rank adaptation of linear layers and 1x1 convolutions (Hu et al. 2021, arXiv:2106.09685): ``W + B A alpha / rank``."""
 
 import copy
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from fewstep_models.lora import DOWN, UP
 
 
 class Adapted(nn.Module):
@@ -29,11 +33,14 @@ class Adapted(nn.Module):
 
 
 def add_lora(module: nn.Module, rank: int, alpha: float | None = None) -> None:
-    """Freeze a module and adapt all its linear layers and dense 1x1 convolutions; ``alpha`` is the rank if None."""
-    module.requires_grad_(False)
+    """Adapt all linear layers and dense 1x1 convolutions of a module, whose weights are frozen; ``alpha`` is the rank if None.
+
+    What is small learns as it is: biases, tables, gains, depthwise kernels.
+    """
     for parent in list(module.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and _is_dense(layer)):
+                layer.weight.requires_grad_(False)
                 setattr(parent, name, Adapted(layer, rank, float(rank) if alpha is None else alpha))
 
 
@@ -46,6 +53,22 @@ def fused(module: nn.Module) -> nn.Module:
                 adapted.layer.weight.data = adapted.weight.detach()
                 setattr(parent, name, adapted.layer)
     return module
+
+
+def save_additions(module: nn.Module, path: Path) -> None:
+    """What an adapted module adds to the one that it began as, in FP16 (the format is that of ``fewstep_models/lora.py``)."""
+    adapted = {f"{name}.weight": part for name, part in module.named_modules() if isinstance(part, Adapted)}
+    tensors = {name + DOWN: part.down for name, part in adapted.items()}
+    tensors |= {name + UP: part.scale * part.up for name, part in adapted.items()}
+    plain = {name: p for name, p in fused(module).named_parameters() if name not in adapted}
+    save_file(
+        {
+            name: value.detach().to("cpu", torch.float16).contiguous()
+            for name, value in (tensors | plain).items()
+        },
+        path,
+        metadata={"format": "pt"},
+    )
 
 
 def _is_dense(layer: nn.Conv2d) -> bool:

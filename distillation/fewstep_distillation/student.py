@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from fewstep.samplers import flow_sigmas
 from fewstep_distillation.banks import build_banks
 from fewstep_distillation.data.dataset import EmojiDataset
+from fewstep_distillation.lora import add_lora, fused, save_additions
 from fewstep_distillation.run_config import BankConfig, RunConfig, autocast
 from fewstep_distillation.samples import save_samples
 from fewstep_models import zoo
-from fewstep_models.checkpoint import Checkpoint, SamplingDefaults
+from fewstep_models.checkpoint import Checkpoint, SamplingDefaults, lora_file
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class StudentConfig:
 
     ``teacher`` is a checkpoint folder or a zoo name, and ``start`` another one whose network the student starts from (the teacher's
     where it is empty); it may be smaller than the teacher. ``guidance`` is the teacher's scale (its own where None), which becomes a
-    part of the student. ``shift`` moves the student's levels to more noise.
+    part of the student. ``shift`` moves the student's levels to more noise. A ``lora_rank`` > 0 trains a LoRA of that rank on the weights
+    it starts from.
     """
 
     run: RunConfig
@@ -36,18 +38,22 @@ class StudentConfig:
     start: str = ""
     guidance: float | None = None
     shift: float = 1.0
+    lora_rank: int = 0
     bank: BankConfig = field(default_factory=BankConfig)
 
     def __post_init__(self) -> None:
         """Refuse a student that takes no step."""
         if self.steps < 1 or self.shift <= 0:
             raise ValueError(f"steps and shift must be positive, found {self.steps} and {self.shift}")
+        if self.lora_rank < 0:
+            raise ValueError(f"lora_rank must not be negative, found {self.lora_rank}")
 
 
-def require_part(at_noise: float) -> None:
+def require_parts(**parts: float) -> None:
     """Refuse what is no part of a batch."""
-    if not 0 <= at_noise <= 1:
-        raise ValueError(f"at_noise must lie in [0, 1], found {at_noise}")
+    for name, part in parts.items():
+        if not 0 <= part <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], found {part}")
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class Batch:
     x0: Tensor
     states: Tensor
     mask: Tensor
+
+    def __add__(self, other: "Batch") -> "Batch":
+        """The examples of both."""
+        pairs = ((self.x0, other.x0), (self.states, other.states), (self.mask, other.mask))
+        return Batch(*(torch.cat(pair) for pair in pairs))
 
 
 class Student:
@@ -73,6 +84,8 @@ class Student:
         start = Checkpoint.load(zoo.resolve(config.start)) if config.start else self.checkpoint
         self.module: nn.Module = copy.deepcopy(start.denoiser).requires_grad_(True)
         self.backbone = start.config.denoiser
+        if config.lora_rank:
+            add_lora(self.module, config.lora_rank)
         own = self.checkpoint.config.sampling.guidance
         self.guidance = own if config.guidance is None else config.guidance
 
@@ -119,6 +132,12 @@ class Student:
         states = torch.where(drop[:, None, None], empty.states, batch.states)
         return Batch(batch.x0, states, torch.where(drop[:, None], empty.mask, batch.mask))
 
+    def mismatched(self, batch: Batch, part: float) -> Batch:
+        """A part of the pictures, each with its neighbour's caption: what a discriminator must learn to refuse (Reed et al. 2016)."""
+        count = round(part * len(batch.x0))
+        states, mask = batch.states.roll(1, 0)[:count], batch.mask.roll(1, 0)[:count]
+        return Batch(batch.x0[:count], states, mask)
+
     def steps_of(self, count: int, at_noise: float, generator: torch.Generator) -> Tensor:
         """Random steps (count,) of the student; a part ``at_noise`` of them is the first whatever the others are."""
         step = torch.randint(self.config.steps, (count,), generator=generator, device=self.device)
@@ -160,8 +179,10 @@ class Student:
         return torch.randn(like.shape, generator=generator, device=like.device)
 
     def write(self, module: nn.Module, folder: Path) -> None:
-        """A whole checkpoint whose defaults are the student's own, and a sheet of 64 prompts."""
+        """A whole checkpoint whose defaults are the student's own, the LoRA by itself if there is one, and a sheet of 64 prompts."""
         self._checkpoint(module).save(folder)
+        if self.config.lora_rank:
+            save_additions(module, lora_file(folder, "denoiser"))
         self.sample(module, folder / "samples.png")
 
     @torch.no_grad()
@@ -181,7 +202,7 @@ class Student:
             sampling=sampling,
             training=self._facts(),
         )
-        return Checkpoint(config, self.checkpoint.autoencoder, module, self.checkpoint.words)
+        return Checkpoint(config, self.checkpoint.autoencoder, fused(module), self.checkpoint.words)
 
     def _facts(self) -> Mapping[str, object]:
         return {

@@ -17,6 +17,7 @@ from fewstep.errors import FewstepError
 from fewstep_models import backbones
 from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
 from fewstep_models.backbones import BackboneConfig
+from fewstep_models.lora import read_additions, with_additions
 
 FORMAT, VERSION = "fewstep-checkpoint", 1
 COMPONENTS = ("autoencoder", "denoiser")
@@ -59,7 +60,8 @@ class CheckpointConfig:
     """Everything in ``model.json``.
 
     ``weights`` names, by component, the checkpoint in the folder beside this one whose weights it has: students share their teacher's
-    autoencoder. A component that is not there has its own file.
+    autoencoder. A component that is not there has its own file. ``loras`` are the components with additions to those weights, which are in
+    ``COMPONENT.lora.safetensors`` (see ``lora.py``).
     """
 
     name: str
@@ -74,6 +76,7 @@ class CheckpointConfig:
     licences: tuple[Mapping[str, str], ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
+    loras: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse weights that lie anywhere but in the folder beside."""
@@ -82,11 +85,18 @@ class CheckpointConfig:
                 raise ValueError(
                     f"expected weights of {' or '.join(COMPONENTS)} by the name of a folder beside, found {component!r}: {name!r}"
                 )
+        if not set(self.loras) <= set(COMPONENTS):
+            raise ValueError(f"expected loras among {' and '.join(COMPONENTS)}, found {self.loras}")
 
     def weight_file(self, folder: Path, component: str) -> Path:
         """Where the weights of a component of the checkpoint in this folder are."""
         owner = folder.resolve().parent / self.weights[component] if component in self.weights else folder
         return owner / f"{component}.safetensors"
+
+    def files(self, folder: Path) -> list[Path]:
+        """All files that the checkpoint in this folder consists of."""
+        weights = [self.weight_file(folder, component) for component in COMPONENTS]
+        return [folder / "model.json", *weights, *(lora_file(folder, component) for component in self.loras)]
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``model.json``."""
@@ -106,6 +116,7 @@ class CheckpointConfig:
             "licences": [dict(entry) for entry in self.licences],
             "training": dict(self.training),
             **({"weights": dict(self.weights)} if self.weights else {}),
+            **({"loras": list(self.loras)} if self.loras else {}),
         }
 
     @classmethod
@@ -134,6 +145,7 @@ class CheckpointConfig:
             licences=tuple(data["licences"]),
             training=data["training"],
             weights=data.get("weights", {}),
+            loras=tuple(data.get("loras", ())),
         )
 
 
@@ -155,8 +167,9 @@ class Checkpoint:
         """
         config = read_config(folder)
         autoencoder, denoiser = Autoencoder(config.autoencoder), config.denoiser.build()
-        load_weights(autoencoder, config.weight_file(folder, "autoencoder"))
-        load_weights(denoiser, config.weight_file(folder, "denoiser"))
+        for component, network in zip(COMPONENTS, (autoencoder, denoiser), strict=True):
+            lora = lora_file(folder, component) if component in config.loras else None
+            load_weights(network, config.weight_file(folder, component), lora)
         networks = (autoencoder.eval().requires_grad_(False), denoiser.eval().requires_grad_(False))
         return cls(config, *networks, _words(config, folder))
 
@@ -165,7 +178,7 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(self.autoencoder, folder / "autoencoder.safetensors")
         save_weights(self.denoiser, folder / "denoiser.safetensors")
-        write_config(dataclasses.replace(self.config, weights={}), folder)
+        write_config(dataclasses.replace(self.config, weights={}, loras=()), folder)
         if self.words:
             (folder / WORDS).write_text("\n".join(self.words) + "\n", encoding="utf-8")
 
@@ -222,8 +235,13 @@ def save_weights(module: nn.Module, path: Path) -> None:
     save_file(stored, path, metadata={"format": "pt"})
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Read weights into a module, as float32.
+def lora_file(folder: Path, component: str) -> Path:
+    """Where the additions to a component's weights are."""
+    return folder / f"{component}.lora.safetensors"
+
+
+def load_weights(module: nn.Module, path: Path, lora: Path | None = None) -> None:
+    """Read weights into a module, as float32, with the additions of a LoRA.
 
     Raises:
         FewstepError: the file is missing or damaged, or names and shapes are not those of the module.
@@ -234,9 +252,10 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise FewstepError(
             f"cannot read the weights {path}: {error}; restore the file and run again"
         ) from error
+    additions = read_additions(lora) if lora else {}
     try:
-        module.load_state_dict({name: value.float() for name, value in state.items()})
-    except RuntimeError as error:
+        module.load_state_dict(with_additions(state, additions))
+    except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise FewstepError(
             f"the weights {path} do not fit model.json: {reason}; use weights and model.json of one training run"
@@ -267,7 +286,7 @@ def load_autoencoder(folder: Path) -> Autoencoder:
 
 def digest(folder: Path) -> str:
     """sha256 over the names and contents of a checkpoint's files, wherever its weights are."""
-    total, config = hashlib.sha256(), read_config(folder)
-    for file in (folder / "model.json", *(config.weight_file(folder, name) for name in COMPONENTS)):
+    total = hashlib.sha256()
+    for file in read_config(folder).files(folder):
         total.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()

@@ -143,15 +143,17 @@ Recipe = Callable[..., DistillationRecipe]
 
 @pytest.fixture
 def recipe(dataset: EmojiDataset, teacher: Path, tmp_path: Path, _tiny_text: None) -> Recipe:
-    """A recipe of an objective: ``recipe(objective, steps=2, updates=3, name="student")``, batches of 4."""
+    """A recipe of an objective: ``recipe(objective, steps=2, updates=3, name="student", lora_rank=0)``, batches of 4."""
 
     def make(
-        objective: Objective, steps: int = 2, updates: int = 3, name: str = "student"
+        objective: Objective, steps: int = 2, updates: int = 3, name: str = "student", lora_rank: int = 0
     ) -> DistillationRecipe:
         run = RunConfig(
             str(dataset.folder), str(tmp_path / name), updates, batch_size=4, warmup_steps=1, log_every=1
         )
         bank = BankConfig(captions_per_picture=2, augmented_copies=1)
-        return DistillationRecipe(run, str(teacher), name, steps, bank=bank, objective=objective)
+        return DistillationRecipe(
+            run, str(teacher), name, steps, lora_rank=lora_rank, bank=bank, objective=objective
+        )
 
     return make

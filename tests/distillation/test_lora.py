@@ -1,11 +1,17 @@
 """Low-rank adaptation: nothing at first, the same function when fused, and few parameters that learn."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from fewstep_distillation.lora import Adapted, add_lora, fused
-from fewstep_models.checkpoint import Checkpoint
+from fewstep_distillation.methods.consistency import Consistency
+from fewstep_distillation.recipe import DistillationRecipe
+from fewstep_distillation.train import train
+from fewstep_models.checkpoint import Checkpoint, load_weights, lora_file
 from fewstep_models.sana import SanaDenoiser
 
 INPUTS = (torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0]), torch.randn(2, 5, 32), torch.ones(2, 5))
@@ -35,9 +41,11 @@ def test_fused_is_the_same_function_under_the_plain_names(adapted: nn.Module, ch
     assert (plain(*INPUTS) - checkpoint.denoiser(*INPUTS)).abs().max() > 1e-2
 
 
-def test_only_the_addition_learns(adapted: nn.Module) -> None:
-    names = {name.rpartition(".")[2] for name, p in adapted.named_parameters() if p.requires_grad}
-    assert names == {"up", "down"}
+def test_only_additions_and_what_is_small_learn(adapted: nn.Module) -> None:
+    frozen = [name for name, p in adapted.named_parameters() if not p.requires_grad]
+    assert frozen and all(name.endswith(".layer.weight") for name in frozen)
+    learning = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert learning < 0.5 * sum(p.numel() for p in adapted.parameters())
     layers = [m for m in adapted.modules() if isinstance(m, Adapted)]
     kinds = {type(m.layer) for m in layers}
     assert kinds == {nn.Linear, nn.Conv2d}
@@ -51,3 +59,19 @@ def test_addition_has_the_given_rank_and_scale() -> None:
     addition = (layer.weight - layer.layer.weight).detach()
     assert torch.linalg.matrix_rank(addition, rtol=1e-4) == 2
     torch.testing.assert_close(addition, 4.0 * (layer.up @ layer.down).detach())
+
+
+def test_a_run_leaves_a_plain_checkpoint_and_the_lora_that_makes_it(
+    recipe: Callable[..., DistillationRecipe], teacher: Path
+) -> None:
+    made = train(recipe(Consistency(), lora_rank=2))
+    plain, before = Checkpoint.load(made).denoiser, Checkpoint.load(teacher).denoiser
+    changed = {
+        name
+        for name, value in plain.state_dict().items()
+        if not torch.equal(value, before.state_dict()[name])
+    }
+    assert {"blocks.0.attention.to_qkv.weight", "blocks.0.ffn.conv_depth.weight"} <= changed
+    load_weights(before, teacher / "denoiser.safetensors", lora_file(made, "denoiser"))
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(value, plain.state_dict()[name], atol=1e-3, rtol=1e-3)

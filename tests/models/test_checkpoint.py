@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fewstep.errors import FewstepError
 from fewstep_models import zoo
@@ -16,6 +17,7 @@ from fewstep_models.checkpoint import (
     LatentStatistics,
     digest,
     load_autoencoder,
+    lora_file,
     save_autoencoder,
     save_weights,
     write_config,
@@ -135,6 +137,41 @@ def test_a_student_has_the_autoencoder_of_the_checkpoint_beside_it(
     before = digest(student)
     (tmp_path / "teacher" / "autoencoder.safetensors").write_bytes(b"other weights")
     assert digest(student) != before
+
+
+def test_a_lora_is_added_to_the_weights_of_the_checkpoint_beside_it(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    checkpoint.save(tmp_path / "base")
+    folder, name = tmp_path / "lora", "blocks.0.attention.to_qkv.weight"
+    folder.mkdir()
+    config = dataclasses.replace(
+        checkpoint.config, weights={"autoencoder": "base", "denoiser": "base"}, loras=("denoiser",)
+    )
+    write_config(config, folder)
+    with pytest.raises(FewstepError, match="cannot read the LoRA"):
+        Checkpoint.load(folder)
+    before = checkpoint.denoiser.state_dict()
+    rows, columns = before[name].shape[:2]
+    tensors = {name + ".down": torch.ones(2, columns), name + ".up": torch.full((rows, 2), 0.5)}
+    save_file(
+        tensors | {"proj_out.bias": torch.full_like(before["proj_out.bias"], 3.0)},
+        lora_file(folder, "denoiser"),
+    )
+    loaded = Checkpoint.load(folder)
+    after = loaded.denoiser.state_dict()
+    torch.testing.assert_close(after[name], before[name].half().float() + 1.0)
+    assert (after["proj_out.bias"] == 3.0).all()
+    same = set(before) - {name, "proj_out.bias"}
+    assert all(torch.equal(after[key], before[key].half().float()) for key in same)
+    loaded.save(tmp_path / "whole")
+    assert Checkpoint.load(tmp_path / "whole").config.loras == ()
+    first = digest(folder)
+    save_file(tensors, lora_file(folder, "denoiser"))
+    assert digest(folder) != first
+    save_file({"elsewhere.down": torch.ones(2, 2)}, lora_file(folder, "denoiser"))
+    with pytest.raises(FewstepError, match=r"do not fit model.json"):
+        Checkpoint.load(folder)
 
 
 def test_a_saved_checkpoint_holds_all_its_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fewstep_distillation.critics import Discriminator, hinge, pooled, r1, tapped
 from fewstep_distillation.flow import clean, maps, noised
 from fewstep_distillation.score_distillation import score_distillation_weight
-from fewstep_distillation.student import Batch, Student, StudentConfig, require_part
+from fewstep_distillation.student import Batch, Student, StudentConfig, require_parts
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
 
 ScoreWeighting = Literal["exponential", "sds"]
@@ -21,7 +21,8 @@ class Adversarial:
 
     ``layers`` are the teacher's blocks F whose outputs the heads judge, after noise of a level from ``renoise`` on real and drawn
     pictures alike. ``weighting`` of the teacher's part: c = alpha ("exponential"), or that of score distillation ("sds"). A part
-    ``at_noise`` of the pictures is drawn from noise alone, beyond the share of that step.
+    ``at_noise`` of the pictures is drawn from noise alone, beyond the share of that step. A part ``mismatched`` of the real pictures is shown
+    to the discriminator with wrong captions besides.
     """
 
     type: str = field(default="adversarial", init=False)
@@ -31,6 +32,7 @@ class Adversarial:
     r1_weight: float = 1e-4
     critic_rate: float = 1.0
     at_noise: float = 0.0
+    mismatched: float = 0.0
     renoise: TimestepConfig = field(default_factory=lambda: TimestepConfig(mean=-0.5, std=1.0))
 
     def __post_init__(self) -> None:
@@ -41,7 +43,7 @@ class Adversarial:
             )
         if self.weighting not in ("exponential", "sds"):
             raise ValueError(f"weighting must be exponential or sds, found {self.weighting!r}")
-        require_part(self.at_noise)
+        require_parts(at_noise=self.at_noise, mismatched=self.mismatched)
 
     def build(self, config: StudentConfig) -> "AdversarialMethod":
         """The method."""
@@ -80,17 +82,22 @@ class AdversarialMethod(Student):
     def critic_loss(
         self, critic: nn.Module, module: nn.Module, batch_size: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Hinge on real and drawn pictures at one noise level, and R1 on the features of the real ones."""
+        """Hinge on real, drawn and wrongly captioned pictures at one noise level, and R1 on the features of the real ones."""
         batch = self.batch(batch_size, generator)
         with torch.no_grad():
             drawn = self.draw(module, batch, generator)
             sigma = sample_sigma(self.objective.renoise, batch_size, generator)
             noise = self.noise(drawn, generator)
             real = self.features(noised(batch.x0, noise, sigma), sigma, batch)
-            fake = self.features(noised(drawn, noise, sigma), sigma, batch)
+            refused = Batch(drawn, batch.states, batch.mask) + self.mismatched(
+                batch, self.objective.mismatched
+            )
+            index = torch.arange(len(refused.x0), device=self.device) % batch_size
+            sigmas = sigma[index]
+            fake = self.features(noised(refused.x0, noise[index], sigmas), sigmas, refused)
         real = [feature.float().requires_grad_() for feature in real]
         logits_real = self.judge(critic, real, batch)
-        loss = hinge(logits_real, self.judge(critic, fake, batch))
+        loss = hinge(logits_real, self.judge(critic, fake, refused))
         penalty = r1(logits_real.float(), real)
         return loss + self.objective.r1_weight * penalty, {
             "hinge": loss.detach(),

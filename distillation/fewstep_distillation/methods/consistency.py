@@ -1,34 +1,28 @@
 """Latent consistency distillation (Luo et al. 2023, arXiv:2310.04378), with the weights or with a LoRA (arXiv:2311.05556)."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from fewstep_distillation.flow import clean, euler, noised
-from fewstep_distillation.lora import add_lora, fused
 from fewstep_distillation.student import Student, StudentConfig
 
 
 @dataclass(frozen=True)
 class Consistency:
-    """Neighbours are ``skip`` apart in sigma; ``huber`` is c of the pseudo-Huber distance, in units of the root of a latent's size.
-
-    ``rank`` > 0 trains a LoRA of that rank and leaves the teacher's weights; the checkpoint holds the sum of both.
-    """
+    """Neighbours are ``skip`` apart in sigma; ``huber`` is c of the pseudo-Huber distance, in units of the root of a latent's size."""
 
     type: str = field(default="consistency", init=False)
     skip: float = 0.05
     huber: float = 0.00054
-    rank: int = 0
 
     def __post_init__(self) -> None:
         """Refuse neighbours that are no neighbours."""
-        if not 0 < self.skip <= 1 or self.huber <= 0 or self.rank < 0:
+        if not 0 < self.skip <= 1 or self.huber <= 0:
             raise ValueError(
-                f"skip must lie in (0, 1], huber be positive and rank not negative, found {self.skip}, {self.huber}, {self.rank}"
+                f"skip must lie in (0, 1] and huber be positive, found {self.skip} and {self.huber}"
             )
 
     def build(self, config: StudentConfig) -> "ConsistencyMethod":
@@ -48,8 +42,6 @@ class ConsistencyMethod(Student):
     def __init__(self, objective: Consistency, config: StudentConfig) -> None:
         super().__init__(config)
         self.objective = objective
-        if objective.rank:
-            add_lora(self.module, objective.rank)
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator
@@ -64,10 +56,6 @@ class ConsistencyMethod(Student):
             velocity = module(there, 1000 * below, batch.states, batch.mask).float()
         predicted = clean(x, module(x, 1000 * sigma, batch.states, batch.mask).float(), sigma)
         return pseudo_huber(predicted, clean(there, velocity, below), self.objective.huber).mean(), {}
-
-    def write(self, module: nn.Module, folder: Path) -> None:
-        """A checkpoint without LoRA layers: their product is added to the weights."""
-        super().write(fused(module), folder)
 
 
 def pseudo_huber(a: Tensor, b: Tensor, c: float) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fewstep_distillation.critics import Discriminator, pooled, tapped
 from fewstep_distillation.flow import clean, noised
 from fewstep_distillation.score_distillation import gradient_loss
-from fewstep_distillation.student import Batch, Student, StudentConfig, require_part
+from fewstep_distillation.student import Batch, Student, StudentConfig, require_parts
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
 from fewstep_models.backbones import BackboneConfig
 
@@ -20,7 +20,8 @@ from fewstep_models.backbones import BackboneConfig
 class DistributionMatching:
     """``fake_updates`` of the fake score before each of the student; ``gan_weight`` of the heads on the fake score's features.
 
-    A part ``at_noise`` of the student's updates goes to its first step beyond that step's share, so that it draws in one step too.
+    A part ``at_noise`` of the student's updates goes to its first step beyond that step's share, so that it draws in one step too. A part
+    ``mismatched`` of the real pictures is shown to the discriminator with wrong captions besides.
     """
 
     type: str = field(default="distribution-matching", init=False)
@@ -30,6 +31,7 @@ class DistributionMatching:
     gan_weight: float = 0.01
     fake_gan_weight: float = 0.03
     at_noise: float = 0.0
+    mismatched: float = 0.0
     score_levels: TimestepConfig = field(default_factory=lambda: TimestepConfig("uniform"))
 
     def __post_init__(self) -> None:
@@ -39,7 +41,7 @@ class DistributionMatching:
                 "fake_updates must be positive, layers name blocks and weights not be negative, "
                 f"found {self.fake_updates}, {self.layers}, {self.gan_weight}, {self.fake_gan_weight}"
             )
-        require_part(self.at_noise)
+        require_parts(at_noise=self.at_noise, mismatched=self.mismatched)
 
     def build(self, config: StudentConfig) -> "DistributionMatchingMethod":
         """The method."""
@@ -95,17 +97,21 @@ class DistributionMatchingMethod(Student):
     def critic_loss(
         self, critic: nn.Module, module: nn.Module, batch_size: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Flow matching on the student's pictures, and the discriminator's logistic loss on real and drawn ones."""
+        """Flow matching on the student's pictures, and the discriminator's logistic loss on real, drawn and wrongly captioned ones."""
         batch = self.batch(batch_size, generator)
         with torch.no_grad():
             drawn = self.draw(module, batch, generator)
         sigma, noise = self._score_sigma(batch_size, generator), self.noise(drawn, generator)
-        both = Batch(torch.cat([drawn, batch.x0]), batch.states.repeat(2, 1, 1), batch.mask.repeat(2, 1))
-        x = noised(both.x0, noise.repeat(2, 1, 1, 1), sigma.repeat(2))
-        velocity, logits = self._told(critic, x, sigma.repeat(2), both)
-        fake, real = logits.chunk(2)
+        wrong = self.mismatched(batch, self.objective.mismatched)
+        shown = Batch(drawn, batch.states, batch.mask) + batch + wrong
+        index = torch.arange(len(shown.x0), device=self.device) % batch_size  # the same noise for all three
+        sigmas = sigma[index]
+        velocity, logits = self._told(critic, noised(shown.x0, noise[index], sigmas), sigmas, shown)
+        fake, real, refused = logits.split([batch_size, batch_size, len(wrong.x0)])
         flow = F.mse_loss(velocity[:batch_size], noise - drawn)
         gan = F.softplus(fake).mean() + F.softplus(-real).mean()
+        if len(refused):
+            gan = gan + F.softplus(refused).mean()
         return flow + self.objective.fake_gan_weight * gan, {"flow": flow.detach(), "gan": gan.detach()}
 
     def draw(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -40,9 +40,10 @@ OBJECTIVES: list[Objective] = [
     OneStep(pairs=8, teacher_steps=2),
     Reflow(pairs=8, teacher_steps=2),
     Consistency(),
-    Consistency(rank=2),
     Adversarial(layers=(0, 1)),
+    Adversarial(layers=(0, 1), mismatched=0.5),
     DistributionMatching(layers=(1,)),
+    DistributionMatching(layers=(1,), mismatched=0.5),
     ContinuousConsistency(tangent_warmup=4),
     Sprint(layers=(0, 1), tangent_warmup=4),
     Features(SMALL, blocks=(0,), teacher_blocks=(1,)),
@@ -58,7 +59,7 @@ def _steps(objective: Objective) -> int:
 
 
 def _name(objective: Objective) -> str:
-    return objective.type + ("-lora" if getattr(objective, "rank", 0) else "")
+    return objective.type + ("-mismatched" if getattr(objective, "mismatched", 0) else "")
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=_name)
