@@ -51,21 +51,27 @@ class Weights:
         return cls(values, {name: readers[name] for name in values})
 
 
-def hessians(path: Path, cases: Sequence[Feeds]) -> Hessians:
-    """Of the linear layers and of the convolutions without groups of an FP16 package, over all rows of all cases; see `shrunk`."""
+def hessians(path: Path, cases: Sequence[Feeds], padded: bool = False) -> Hessians:
+    """Of the linear layers and of the convolutions without groups of an FP16 package, over all rows of all cases; see `shrunk`.
+
+    With `padded`, rows of padding by `text_mask` are left out: no state that is read depends on them, and of 32 places a short text has 7.
+    """
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
+    counted: Tensor | None = None
 
     def observe(operation: Operation, arguments: Mapping[str, Any]) -> None:
         name = operation.arguments.get("weight")
         inputs = _columns(operation.operator, arguments) if isinstance(name, str) else None
         if isinstance(name, str) and inputs is not None:
+            inputs = inputs if counted is None or len(inputs) != len(counted) else inputs[counted]
             product = inputs.T @ inputs
             sums[name] = sums[name] + product if name in sums else product
             counts[name] = counts.get(name, 0) + len(inputs)
 
     evaluate = Evaluator(path, "fp16", observe)
     for feeds in cases:
+        counted = torch.from_numpy(feeds["text_mask"][0] > 0) if padded else None
         evaluate(feeds)
     return {name: shrunk(total, counts[name]) for name, total in sums.items()}
 

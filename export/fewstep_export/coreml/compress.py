@@ -79,8 +79,12 @@ def compress(source: Path, path: Path, precision: Precision) -> None:
     _write(source, path, cto.OptimizationConfig(global_config=scheme))
 
 
-def palettize(source: Path, path: Path, chosen: Mapping[str, Stored]) -> None:
+def palettize(
+    source: Path, path: Path, chosen: Mapping[str, Stored], others: Mapping[str, Array] | None = None
+) -> None:
     """Writes an FP16 package, the folder `source`, with these weights as indices into their palettes to the new folder `path`.
+
+    `others` are other values of constants without palettes, in the package's types.
 
     coremltools is given weights that have few values already, and packs them. Its own mode for that, "unique", sorts rows of numbers: 14 GB
     and minutes for 12 M words' values.
@@ -94,7 +98,9 @@ def palettize(source: Path, path: Path, chosen: Mapping[str, Stored]) -> None:
     with TemporaryDirectory() as folder:
         rounded = Path(shutil.copytree(source, Path(folder) / "rounded.mlpackage"))
         overwrite(
-            rounded, {name: stored.values.numpy().astype(np.float16) for name, stored in chosen.items()}
+            rounded,
+            {name: stored.values.numpy().astype(np.float16) for name, stored in chosen.items()}
+            | dict(others or {}),
         )
         _write(rounded, path, cto.OptimizationConfig(op_name_configs=named))
 

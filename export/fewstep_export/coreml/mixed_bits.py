@@ -59,15 +59,16 @@ class Fitted:
         half: the FP16 package.
         cases: inputs of whole trajectories, one row each.
         grouped: whether a few output channels may share a palette, which needs iOS 18; else all of a weight do.
+        padded: whether states behind the texts do not count (see `hessians`).
     """
 
-    def __init__(self, half: Path, cases: Sequence[Feeds], grouped: bool) -> None:
+    def __init__(self, half: Path, cases: Sequence[Feeds], grouped: bool, padded: bool = False) -> None:
         self._grouped = grouped
         read = Weights.read(half, SMALLEST)
         self._weights = read.values
         self.words = frozenset(name for name, operator in read.operators.items() if operator == "gather")
         """The tables of which rows are taken."""
-        self._hessians = hessians(half, cases)
+        self._hessians = hessians(half, cases, padded)
         self._stored: dict[int, Mapping[str, Stored]] = {}
 
     def in_bits(self, bits: int) -> Mapping[str, Stored]:

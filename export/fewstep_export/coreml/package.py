@@ -110,12 +110,7 @@ def overwrite(path: Path, values: Mapping[str, Array]) -> None:
         FewstepError: the package is damaged, or has no such constant in its weight file.
     """
     root, model = _read_model(path)
-    function = model.mlProgram.functions["main"]
-    blobs = {
-        operation.outputs[0].name: operation.attributes["val"].blobFileValue
-        for operation in function.block_specializations[function.opset].operations
-        if operation.type == "const" and operation.attributes["val"].WhichOneof("value") == "blobFileValue"
-    }
+    blobs = _blobs(model)
     for name, value in values.items():
         if name not in blobs:
             raise FewstepError(f"expected weights {name}, found none, in {path}; export the bundle again")
@@ -128,6 +123,25 @@ def overwrite(path: Path, values: Mapping[str, Array]) -> None:
         with file.open("r+b") as stream:
             stream.seek(start)
             stream.write(value.tobytes())
+
+
+def stored_constants(path: Path) -> frozenset[str]:
+    """The names that `overwrite` takes.
+
+    Raises:
+        FewstepError: the package is damaged.
+    """
+    return frozenset(_blobs(_read_model(path)[1]))
+
+
+def _blobs(model: Any) -> Mapping[str, Any]:
+    """Where the constants of "main" lie in weight files, by name."""
+    function = model.mlProgram.functions["main"]
+    return {
+        operation.outputs[0].name: operation.attributes["val"].blobFileValue
+        for operation in function.block_specializations[function.opset].operations
+        if operation.type == "const" and operation.attributes["val"].WhichOneof("value") == "blobFileValue"
+    }
 
 
 def _read_model(path: Path) -> tuple[Path, Any]:

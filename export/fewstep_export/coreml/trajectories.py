@@ -16,8 +16,8 @@ PICTURES = 16
 """Of the model's own examples; as many of other words come to them."""
 ROWS = 128
 """Inputs of a network that are kept, spread over the pictures and steps."""
-TEXTS = 256
-"""Of other words, which the text encoder reads besides: most words are in no example."""
+TEXTS = 2048
+"""Of other words, which the text encoder reads besides: most words are in no example. A vocabulary of fewer words gives as many as it has."""
 Inputs = Callable[[], Mapping[str, Sequence[Feeds]]]
 """Inputs by component, one row each; made when they are asked for."""
 
@@ -40,7 +40,8 @@ def trajectory_inputs(
 
     runs = {component.name: recorded(component.name, component.run) for component in generator.components}
     model = generator.text_to_image(runs)
-    words = broad_texts(model.tokenizers, generator.prompts.styles, texts)
+    known = max((len(tokenizer.pieces()) for tokenizer in model.tokenizers), default=0)
+    words = broad_texts(model.tokenizers, generator.prompts.styles, min(texts, known))
     table, scale = generator.sampling.table(), generator.guidance.scale
     draw(model, PictureTask((*examples(generator, pictures), *words[:pictures]), table, scale))
     kept = {name: spread(some, rows) for name, some in found.items() if some}

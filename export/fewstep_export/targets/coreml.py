@@ -9,17 +9,19 @@ from pathlib import Path
 import onnx
 
 from fewstep.engines.coreml import split_rows
+from fewstep.loop_form import TEXT_ENCODER
 from fewstep.manifest import Component, Variant
 from fewstep.network import Feeds
 from fewstep_export.config import FLOATS, Precision
 from fewstep_export.coreml.compress import SCHEMES, compress, index_bits, palettize
 from fewstep_export.coreml.convert import convert
 from fewstep_export.coreml.evaluate import Evaluator, Mode, by_rows
-from fewstep_export.coreml.mixed_bits import Fitted, Stored, mixed
+from fewstep_export.coreml.mixed_bits import Fitted, mixed
 from fewstep_export.coreml.package import read_package
 from fewstep_export.coreml.picture_gradients import PictureErrors
 from fewstep_export.coreml.ranges import eight_bit_ranges
 from fewstep_export.coreml.trajectories import Inputs, spread
+from fewstep_export.coreml.tuning import Tuned, tune
 from fewstep_export.coreml.verify import FP16_TOLERANCE, FP32_TOLERANCE, verify_package, worst
 from fewstep_export.fixed_inputs import Case, Cases
 from fewstep_export.onnx_export import ExportedComponent
@@ -31,7 +33,7 @@ from fewstep_export.tensorrt.qdq import quantized
 
 _RANGED = 24
 """Of the inputs on the way to pictures, so many give the ranges of eight-bit activations."""
-_FLOAT_ACTIVATIONS = frozenset({"text_encoder"})
+_FLOAT_ACTIVATIONS = frozenset({TEXT_ENCODER})
 """Components that int8 gives weights of eight bits alone: this one runs once a picture, and is sensitive."""
 _MINIMUM_PSNR_FP16 = 30.0
 """Of pictures, in dB. A student of few steps turns the rounding of FP16 into 34 dB for some prompts and into 60 for others."""
@@ -93,7 +95,7 @@ class _Packages:
         self._where = {name: [r for case in some for r in _masks(case)] for name, some in cases.items()}
         self._done: dict[Precision, Build] = {}
         self._palettes: dict[str, Fitted] = {}
-        self._mixed: dict[Precision, Mapping[str, Mapping[str, Stored]]] = {}
+        self._mixed: dict[Precision, Mapping[str, Tuned]] = {}
 
     def build(self, precision: Precision) -> Build:
         """The variant of a precision, made on first use together with what it is made of."""
@@ -134,7 +136,8 @@ class _Packages:
         if precision == "int8" and name not in _FLOAT_ACTIVATIONS:
             convert(self._in_eight_bits(graph), path, self._config)
         elif SCHEMES[precision].palettes[0]:
-            palettize(half, path, self._in_palettes(precision, name))
+            found = self._in_palettes(precision, name)
+            palettize(half, path, found.weights, found.others)
         else:
             compress(half, path, precision)
 
@@ -144,29 +147,40 @@ class _Packages:
         ranges = eight_bit_ranges(graph.model, spread(inputs, _RANGED))
         return quantized(to_fp16(graph.model), ranges)
 
-    def _in_palettes(self, precision: Precision, name: str) -> Mapping[str, Stored]:
+    def _in_palettes(self, precision: Precision, name: str) -> Tuned:
         """The weights of a component as a precision stores them."""
         choices, budget = SCHEMES[precision].palettes
         choices = index_bits(choices, self._config.target)
         if len(choices) == 1:
-            return self._fitted(name).in_bits(choices[0])
+            return Tuned(self._fitted(name).in_bits(choices[0]), {})
         if precision not in self._mixed:
             self._mixed[precision] = self._mix(choices, budget)
         return self._mixed[precision][name]
 
-    def _mix(self, choices: Sequence[int], budget: float) -> Mapping[str, Mapping[str, Stored]]:
-        """The weights of all components, with bits where pictures need them."""
+    def _mix(self, choices: Sequence[int], budget: float) -> Mapping[str, Tuned]:
+        """The weights of all components, with bits where pictures need them; those of the text encoder are tuned."""
         fitted = {graph.component.name: self._fitted(graph.component.name) for graph in self._graphs}
         packages = {graph.component.name: self._path("fp16", graph) for graph in self._graphs}
         changes = {name: network.changes(choices) for name, network in fitted.items()}
-        return mixed(fitted, self._picture_errors(packages, changes), choices, budget)
+        chosen = mixed(fitted, self._picture_errors(packages, changes), choices, budget)
+        return {
+            name: tune(packages[name], some, fitted[name].words, self._inputs()[name], self._padded(name))
+            if name == TEXT_ENCODER
+            else Tuned(some, {})
+            for name, some in chosen.items()
+        }
 
     def _fitted(self, name: str) -> Fitted:
         """The palettes of a component."""
         if name not in self._palettes:
             half = self._root / "coreml" / "fp16" / f"{name}.mlpackage"
-            self._palettes[name] = Fitted(half, self._inputs()[name], self._config.target != "iOS17")
+            grouped = self._config.target != "iOS17"
+            self._palettes[name] = Fitted(half, self._inputs()[name], grouped, self._padded(name))
         return self._palettes[name]
+
+    def _padded(self, name: str) -> bool:
+        """Whether masks say which states of a component count."""
+        return any(self._where[name])
 
     def _path(self, precision: Precision, graph: ExportedComponent) -> Path:
         return self._root / "coreml" / precision / f"{graph.component.name}.mlpackage"
