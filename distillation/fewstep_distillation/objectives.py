@@ -10,6 +10,7 @@ from fewstep_distillation.methods.distribution_matching import DistributionMatch
 from fewstep_distillation.methods.features import Features
 from fewstep_distillation.methods.one_step import OneStep
 from fewstep_distillation.methods.progressive import Progressive
+from fewstep_distillation.methods.quantisation_aware import QuantisationAware
 from fewstep_distillation.methods.reflow import Reflow
 from fewstep_distillation.methods.scm import ContinuousConsistency
 from fewstep_distillation.methods.sprint import Sprint
@@ -27,6 +28,7 @@ Objective = (
     | Sprint
     | DistributionMatching
     | Features
+    | QuantisationAware
 )
 _BY_TYPE: Mapping[str, type[Objective]] = {
     objective.__dataclass_fields__["type"].default: objective for objective in get_args(Objective)

@@ -73,8 +73,8 @@ def _measured(bundle: Bundle, name: str, reference: str, gate: Gate, config: Loo
     table = bundle.step_table() if own is None else bundle.manifest.step_tables[own]
     prompts = fixed_prompts(bundle.manifest.prompts)
     comparison = Comparison(name, reference, prompts, table, config.rounds, threads)
-    pipelines = (Pipeline(bundle, which, threads) for which in (reference, name))
-    faster, interval = speedup(*pipelines, comparison)
+    before, after = (Pipeline(bundle, which, threads) for which in (reference, name))
+    faster, interval = speedup(before, after, comparison)
     found = replace(
         gate,
         speedup=faster,

@@ -18,6 +18,7 @@ from fewstep_distillation.methods.features import Features
 from fewstep_distillation.methods.one_step import OneStep
 from fewstep_distillation.methods.progressive import Progressive
 from fewstep_distillation.methods.protocol import Criticised
+from fewstep_distillation.methods.quantisation_aware import QuantisationAware
 from fewstep_distillation.methods.reflow import Reflow
 from fewstep_distillation.methods.scm import ContinuousConsistency
 from fewstep_distillation.methods.sprint import Sprint
@@ -47,6 +48,7 @@ OBJECTIVES: list[Objective] = [
     ContinuousConsistency(tangent_warmup=4),
     Sprint(layers=(0, 1), tangent_warmup=4),
     Features(SMALL, blocks=(0,), teacher_blocks=(1,)),
+    QuantisationAware(calibration=1),
 ]
 
 
@@ -55,6 +57,8 @@ def test_every_objective_is_tried() -> None:
 
 
 def _steps(objective: Objective) -> int:
+    if isinstance(objective, QuantisationAware):
+        return 3  # its teacher's
     return 1 if isinstance(objective, OneStep) else 2
 
 
@@ -87,8 +91,9 @@ def test_training_writes_a_student_that_loads(recipe: Recipe, objective: Objecti
     folder = train(config)
     student, before = Checkpoint.load(folder), Checkpoint.load(teacher)
     method = objective.build(config)
-    sampling = student.config.sampling
-    assert (sampling.steps, sampling.sampler) == (config.steps, method.sampler)
+    sampling, own = student.config.sampling, before.config.sampling.sampler
+    sampler = own if isinstance(objective, QuantisationAware) else method.sampler
+    assert (sampling.steps, sampling.sampler) == (config.steps, sampler)
     assert sampling.guidance == (before.config.sampling.guidance if method.keeps_guidance else 1.0)
     assert student.config.training["teacher"] == "tiny"
     weights, old = student.denoiser.state_dict(), before.denoiser.state_dict()
