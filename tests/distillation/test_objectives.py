@@ -20,7 +20,7 @@ def test_recipes_of_students_read_and_are_named_after_their_files(path: Path) ->
     assert isinstance(recipe, DistillationRecipe)
     assert recipe.name == f"emoji-128-{path.stem}"
     assert recipe.run.output == f"out/train/students/{path.stem}"
-    sources = {f"out/train/students/{other.stem}" for other in STUDENTS} | {"emoji-128"}
+    sources = {f"out/train/students/{other.stem}" for other in STUDENTS} | {"emoji-128", "emoji-128-4step"}
     assert recipe.teacher in sources
     assert recipe.start in sources | {""}
 
