@@ -9,12 +9,15 @@ uniform grids).
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _STEPS = 20
 """Of Lloyd's algorithm; more change the error by less than 1 %."""
 _DAMPING = 0.01
 """Of the mean of H's diagonal, added to it, as GPTQ does."""
+_PLACES = 4096
+"""Of the sorted values, so many tell their density."""
 _FP16_VALUES = 2**16
 """How many different values FP16 has: longer rows repeat them."""
 
@@ -65,12 +68,28 @@ def _damped(hessian: Tensor) -> Tensor:
 
 def _kmeans(values: Tensor, importance: Tensor, count: int) -> Tensor:
     """K-means in one dimension of every row of `values` (G, n) with the weights `importance` (n); palettes (G, count), ascending."""
-    places = torch.linspace(0, values.shape[1] - 1, 2 * count + 1).round().long()[1::2]
-    palettes = values.sort(1).values[:, places].contiguous()
+    palettes = _start(values, count)
     if values.shape[1] <= _FP16_VALUES:
         return _lloyd(values, importance.expand_as(values), palettes)
     merged = [_merged(row, importance) for row in values]
     return torch.cat([_lloyd(*one, start[None]) for one, start in zip(merged, palettes, strict=True)])
+
+
+def _start(values: Tensor, count: int) -> Tensor:
+    """Palettes (G, count) as dense as the cube root of the values' density f, which is best for many values (Panter and Dite 1951).
+
+    As dense as f, Lloyd's steps leave the tails too coarse: with 64 values for normal ones an error 2.7 times as large. The integral of f^(1/3) is a
+    sum over the spacings of the sorted values, to the power of 2/3.
+    """
+    places = torch.linspace(0, values.shape[1] - 1, min(_PLACES, values.shape[1])).round().long()
+    ordered = values.sort(1).values[:, places]
+    spacings = ordered.diff(dim=1)
+    until = F.pad(spacings.pow(2 / 3).cumsum(1), (1, 0))  # (G, places)
+    wanted = (torch.arange(count) + 0.5) / count * until[:, -1:]
+    left = torch.searchsorted(until[:, 1:].contiguous(), wanted).clamp(max=len(places) - 2)
+    low, high = until.gather(1, left), until.gather(1, left + 1)
+    share = ((wanted - low) / (high - low).clamp(min=1e-30)).clamp(0, 1)
+    return ordered.gather(1, left) + share * spacings.gather(1, left)
 
 
 def _merged(values: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:

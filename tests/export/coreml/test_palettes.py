@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fewstep_export.coreml.calibration import shrunk
-from fewstep_export.coreml.palettes import PaletteForm, _kmeans, _lloyd, error, fit
+from fewstep_export.coreml.palettes import PaletteForm, _kmeans, _lloyd, _nearest, _start, error, fit
 
 torch.manual_seed(0)
 MIXED = torch.randn(400, 24) @ torch.randn(24, 24) * torch.rand(24)
@@ -40,6 +40,19 @@ def test_independent_inputs_take_the_nearest_value() -> None:
     assert torch.equal(stored, palette[(WEIGHT[..., None] - palette).abs().argmin(-1)])
 
 
+@pytest.mark.parametrize(("bits", "best"), [(3, 3.454e-2), (4, 9.497e-3), (6, 6.64e-4), (8, 4.15e-5)])
+def test_palettes_of_normal_values_are_near_the_best_ones(bits: int, best: float) -> None:
+    """Lloyd-Max quantisers: 3 and 4 bits from Max 1960, table I; 6 and 8 by Panter and Dite's sqrt(3) pi / 2 / 4^bits."""
+    values = torch.randn(1, 50_000, generator=torch.Generator().manual_seed(0))
+    stored = _nearest(values, _kmeans(values, torch.ones(50_000), 2**bits))
+    assert float((stored - values).square().mean()) < 1.1 * best
+
+
+def test_values_that_are_few_are_kept() -> None:
+    values = torch.tensor([[-1.0, 0.0, 0.5, 8.0]]).repeat(1, 40)
+    assert torch.equal(_nearest(values, _kmeans(values, torch.ones(160), 16)), values)
+
+
 def test_feedback_is_near_the_best_choice_of_indices() -> None:
     weight, inputs = torch.randn(1, 6), torch.randn(30, 6) @ torch.randn(6, 6)
     hessian = inputs.T @ inputs
@@ -52,8 +65,8 @@ def test_feedback_is_near_the_best_choice_of_indices() -> None:
 def test_values_that_repeat_are_merged_without_a_change() -> None:
     values, importance = torch.randn(2, 500).half().float().repeat(1, 140), torch.rand(70_000)
     found = _kmeans(values, importance, 16)  # longer than FP16 has values
-    start = values.sort(1).values[:, torch.linspace(0, 69_999, 33).round().long()[1::2]]
-    right = _lloyd(values.double(), importance.double().expand(2, -1), start.double().contiguous())
+    start = _start(values, 16)
+    right = _lloyd(values.double(), importance.double().expand(2, -1), start.double())
     torch.testing.assert_close(found.double(), right, atol=1e-4, rtol=0)
 
 
