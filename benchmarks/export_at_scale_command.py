@@ -44,9 +44,13 @@ def build(case: Case, folder: Path) -> Path:
         pipeline, part, encoder = tiny.sana(folder), "transformer", tiny.gemma(case.text[1])
     shutil.rmtree(pipeline / part)
     encoder.save_pretrained(pipeline / "text_encoder")
-    if case.kind == "SanaTransformer2DModel":  # as many channels as the denoiser reads
-        config = {**tiny.dc_ae().config, "latent_channels": case.latents[0]}
-        type(tiny.dc_ae()).from_config(config).save_pretrained(pipeline / "vae")
+    if (
+        case.kind == "SanaTransformer2DModel"
+    ):  # as many channels as the denoiser reads, and no fewer behind them: it repeats its latents
+        channels, config = case.latents[0], dict(tiny.dc_ae().config)
+        config |= {f"{side}_block_out_channels": (8, 8, channels) for side in ("encoder", "decoder")}
+        autoencoder = type(tiny.dc_ae()).from_config({**config, "latent_channels": channels})
+        autoencoder.save_pretrained(pipeline / "vae")
     in_child("writing random weights", write_random, case, pipeline / part)
     return pipeline
 

@@ -61,7 +61,8 @@ def prepared(source: str, batch: int) -> tuple[QuantisationAwareMethod, torch.Te
 
 def points(method: QuantisationAwareMethod, rows: Tensor, seed: int) -> list[Feeds]:
     """The calls of the float network while it draws the captions of these rows, one a call."""
-    generator, found = torch.Generator().manual_seed(seed), []
+    found: list[Feeds] = []
+    generator = torch.Generator().manual_seed(seed)
     count = len(method.levels) - 1
     for row in rows:
         batch = method.with_captions(torch.zeros(1, *method.latents.latents.shape[1:]), row[None])
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--source", default="emoji-128-4step")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--rate", type=float, default=3e-5)
+    parser.add_argument("--rate", type=float, default=2e-6)
     options = parser.parse_args()
     method, held = prepared(options.source, options.batch)
     calibration = points(method, method.latents.first[:: max(1, len(method.latents.first) // 24)][:24], 1)
@@ -133,7 +134,8 @@ def train(
 ) -> tuple[int, list[float]]:
     """Adam with a rate that falls to 0 over the time; the updates, and the loss in ten parts of them."""
     optimiser = torch.optim.Adam([p for p in method.module.parameters() if p.requires_grad], rate)
-    generator, begin, losses = torch.Generator().manual_seed(3), time.monotonic(), []
+    losses: list[float] = []
+    generator, begin = torch.Generator().manual_seed(3), time.monotonic()
     while (passed := (time.monotonic() - begin) / seconds) < 1:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, (len(losses) + 1) / 10) * (1 - passed)

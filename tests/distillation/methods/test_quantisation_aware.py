@@ -59,7 +59,8 @@ def int8_error(module: nn.Module, method: QuantisationAwareMethod) -> float:
     """Of the module's graph in integers against the float teacher, at points that training did not see."""
 
     def calls(seed: int) -> list[Feeds]:
-        generator, found = torch.Generator().manual_seed(seed), []
+        found: list[Feeds] = []
+        generator = torch.Generator().manual_seed(seed)
         for _ in range(4):
             batch = method.batch(4, generator)
             for x, sigma in method.walk(batch, 3, generator):
