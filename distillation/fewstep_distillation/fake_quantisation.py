@@ -97,12 +97,20 @@ def fake_quantise(module: nn.Module, float_layers: Collection[str]) -> None:
 @contextmanager
 def watched(module: nn.Module, noise: float) -> Iterator[None]:
     """While the block runs, the inputs of the layers are noted; afterwards they are rounded, but those that lose more than ``noise``."""
-    layers = [part for part in module.modules() if isinstance(part, FakeQuantised)]
+    layers = _layers(module)
     for layer in layers:
         layer.seen, layer.rounds = Seen(), False
     yield
     for layer in layers:
         layer.settle(noise)
+
+
+def take_ranges(module: nn.Module, other: nn.Module) -> None:
+    """Lets a module round its inputs as a copy of it does."""
+    for layer, known in zip(_layers(module), _layers(other), strict=True):
+        layer.step.copy_(known.step)
+        layer.zero.copy_(known.zero)
+        layer.rounds = known.rounds
 
 
 def on_grid(module: nn.Module) -> nn.Module:
@@ -115,6 +123,10 @@ def on_grid(module: nn.Module) -> nn.Module:
                     layer.layer.weight.copy_(layer.weight)
                 setattr(parent, name, layer.layer)
     return module
+
+
+def _layers(module: nn.Module) -> list[FakeQuantised]:
+    return [part for part in module.modules() if isinstance(part, FakeQuantised)]
 
 
 def _is_product(layer: nn.Module) -> bool:

@@ -1,5 +1,6 @@
 """Quantisation-aware fine-tuning: a network learns to be itself in 8 bits, on the way that its own sampler takes."""
 
+import copy
 import dataclasses
 from dataclasses import dataclass, field
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fewstep.samplers import flow_sigmas
-from fewstep_distillation.fake_quantisation import fake_quantise, on_grid, watched
+from fewstep_distillation.fake_quantisation import fake_quantise, on_grid, take_ranges, watched
 from fewstep_distillation.flow import clean, euler, noised
 from fewstep_distillation.student import Batch, Student, StudentConfig
 from fewstep_models.checkpoint import Checkpoint
@@ -53,6 +54,7 @@ class QuantisationAwareMethod(Student):
             raise ValueError(f"a network in 8 bits keeps its {own} steps, found steps = {config.steps}")
         self.objective = objective
         fake_quantise(self.module, objective.float_layers)
+        self.start = copy.deepcopy(self.module)  # a run that goes on has the ranges with which it began
 
     def prepare(self, device: torch.device) -> None:
         """Besides, calibrate."""
@@ -66,12 +68,13 @@ class QuantisationAwareMethod(Student):
         levels = flow_sigmas(sampling.steps, sampling.shift)
         self.levels = torch.tensor(levels, dtype=torch.float32, device=device)
         generator = torch.Generator(device).manual_seed(self.config.run.seed)
-        module = self.module.to(device)
-        with watched(module, self.objective.noise):
+        start = self.start.to(device)
+        with watched(start, self.objective.noise):
             for _ in range(self.objective.calibration):
                 batch = self.batch(self.config.run.batch_size, generator)
                 for x, sigma in self.walk(batch, sampling.steps, generator):
-                    module(x, 1000 * sigma, batch.states, batch.mask)
+                    start(x, 1000 * sigma, batch.states, batch.mask)
+        take_ranges(self.module, start)
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator
