@@ -13,7 +13,8 @@ import numpy as np
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.fixed_feeds import latent_feeds, step_feeds, text_feeds
-from fewstep.loop_form import TEXT_ENCODER
+from fewstep.loop_form import NETWORKS, TEXT_ENCODER
+from fewstep.loop_pictures import HOST_PICTURES, host_of, pictures_apart
 from fewstep.manifest import Variant
 from fewstep.network import Feeds, Run
 from fewstep.pipeline import Pipeline
@@ -29,7 +30,8 @@ class Finding:
 
     Attributes:
         variant, component: which one.
-        error: the largest difference from the reference, relative to its largest output; None if nothing was computed.
+        error: the largest difference from the reference, relative to its largest output, or for a form of the loop the root mean
+            square difference of pictures; None if nothing was computed.
         bound: the largest allowed one; None if the manifest states none.
         note: what was done, or why it was not, or what is wrong.
         ok: whether it is as it should be, as far as it was looked at.
@@ -97,9 +99,24 @@ def _of_variant(
         elif not expected:
             yield Finding(variant.name, name, None, None, "loads; no FP32 graphs to compare with")
         elif variant.form != "host":
-            yield Finding(variant.name, name, None, None, "loads; another form of the loop")
+            yield _drawn(bundle, variant, name)
         else:
             yield _compared(variant, name, runs[name], feeds[name], expected[name])
+
+
+def _drawn(bundle: Bundle, variant: Variant, name: str) -> Finding:
+    """The graph that holds the denoiser by a picture, against the same build with its loop on the host; the others are in it."""
+    stated, host = variant.verification.get(HOST_PICTURES), host_of(bundle, variant)
+    if name != NETWORKS[variant.loop.form] or host is None:
+        return Finding(variant.name, name, None, None, "loads; another form of the loop")
+    bound = stated.tolerance if stated else None
+    try:
+        error = pictures_apart(bundle, variant, host)
+    except FewstepError as problem:
+        return Finding(variant.name, name, None, bound, str(problem), ok=False)
+    ok = np.isfinite(error) and (bound is None or error <= bound)
+    note = "drawn again" if ok else "not the same"
+    return Finding(variant.name, name, error, bound, f"picture of {host.name}, {note}", bool(ok))
 
 
 def _compared(

@@ -16,6 +16,8 @@ from fewstep import archive
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.pipeline import Pipeline
+from fewstep.verification import verify_bundle
+from fewstep_export.bundle_writer import write_manifest
 from fewstep_export.config import ExportConfig
 from fewstep_export.exporter import export
 from fewstep_export.loop_forms.command import add_to_bundle
@@ -69,6 +71,18 @@ def test_forms_of_int8_draw_its_pictures_in_integers(own: Path) -> None:
         bundle, "int8-hoisted-fused", "fused_step"
     ) == pytest.approx(whole)
     assert products(bundle, "int8-unrolled", "unrolled") == 2 * whole + decoder
+
+
+def test_verify_draws_a_form_again_and_notices_one_that_is_something_else(own: Path) -> None:
+    add_to_bundle(LoopConfig(own, FORMS, "int8", force=True, rounds=1))
+    bundle = Bundle.open(own)
+    drawn = {f.variant: f for f in verify_bundle(bundle) if f.note == "picture of int8, drawn again"}
+    assert sorted(drawn) == NAMES
+    assert all(f.ok and f.error is not None and f.bound for f in drawn.values())
+    latent = replace(bundle.manifest.latent, shift=(0.5,) * 4)  # the unrolled graph has the old one inside
+    write_manifest(own, replace(bundle.manifest, latent=latent))
+    wrong = {f.variant: f.note for f in verify_bundle(Bundle.open(own)) if not f.ok}
+    assert wrong == {"int8-unrolled": "picture of int8, not the same"}
 
 
 def test_what_a_form_is_worth_is_measured_and_the_rest_is_its_builds(own: Path) -> None:
