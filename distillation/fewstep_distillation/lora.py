@@ -1,13 +1,16 @@
 """Low-rank adaptation of linear layers and 1x1 convolutions (Hu et al. 2021, arXiv:2106.09685): ``W + B A alpha / rank``."""
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fewstep_models.lora import DOWN, UP
+from fewstep.errors import FewstepError
+from fewstep_models.checkpoint import load_weights, lora_file, read_config
+from fewstep_models.lora import DOWN, UP, read_additions
 
 
 class Adapted(nn.Module):
@@ -37,6 +40,7 @@ def add_lora(module: nn.Module, rank: int, alpha: float | None = None) -> None:
 
     What is small learns as it is: biases, tables, gains, depthwise kernels.
     """
+    module.requires_grad_(True)
     for parent in list(module.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and _is_dense(layer)):
@@ -53,6 +57,42 @@ def fused(module: nn.Module) -> nn.Module:
                 adapted.layer.weight.data = adapted.weight.detach()
                 setattr(parent, name, adapted.layer)
     return module
+
+
+def adapted_denoiser(folder: Path, rank: int) -> nn.Module:
+    """The denoiser of a checkpoint, adapted; a checkpoint that is a LoRA on another's weights goes on with that LoRA.
+
+    Raises:
+        FewstepError: the weights cannot be read, or the checkpoint's LoRA has another rank.
+    """
+    config = read_config(folder)
+    module: nn.Module = config.denoiser.build()
+    load_weights(module, config.weight_file(folder, "denoiser"))
+    add_lora(module, rank)
+    if "denoiser" in config.loras:
+        additions = read_additions(lora_file(folder, "denoiser"))
+        found = next((len(value) for name, value in additions.items() if name.endswith(DOWN)), 0)
+        if found != rank:
+            raise FewstepError(
+                f"expected lora_rank = {found}, the rank of the LoRA of {folder}, found {rank}"
+            )
+        _load_additions(module, additions)
+    return module
+
+
+def _load_additions(module: nn.Module, additions: Mapping[str, Tensor]) -> None:
+    state = {}
+    for name, value in additions.items():
+        layer, _, what = name.rpartition(".weight.")
+        state[f"{layer}.{what}" if layer else _inner(module, name)] = value.float()
+    unexpected = module.load_state_dict(state, strict=False).unexpected_keys
+    assert not unexpected, unexpected
+
+
+def _inner(module: nn.Module, name: str) -> str:
+    """The name of a small parameter in the adapted module: biases of adapted layers are one deeper."""
+    layer, _, last = name.rpartition(".")
+    return f"{layer}.layer.{last}" if isinstance(module.get_submodule(layer), Adapted) else name
 
 
 def save_additions(module: nn.Module, path: Path) -> None:
