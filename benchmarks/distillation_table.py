@@ -36,6 +36,7 @@ METHODS = {
     "ConsistencyMethod": "consistency (LCM)",
     "CFGAwareMethod": "CFG-aware",
     "AdversarialMethod": "adversarial (LADD)",
+    "adversarial": "adversarial (LADD), LoRA",
     "DistributionMatchingMethod": "distribution matching (DMD2)",
     "distribution-matching": "distribution matching (DMD2)",
     "ReflowMethod": "reflow",

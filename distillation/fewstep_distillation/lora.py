@@ -98,7 +98,7 @@ def _inner(module: nn.Module, name: str) -> str:
 def save_additions(module: nn.Module, path: Path) -> None:
     """What an adapted module adds to the one that it began as, in FP16 (the format is that of ``fewstep_models/lora.py``)."""
     adapted = {f"{name}.weight": part for name, part in module.named_modules() if isinstance(part, Adapted)}
-    tensors = {name + DOWN: part.down for name, part in adapted.items()}
+    tensors: dict[str, Tensor] = {name + DOWN: part.down for name, part in adapted.items()}
     tensors |= {name + UP: part.scale * part.up for name, part in adapted.items()}
     plain = {name: p for name, p in fused(module).named_parameters() if name not in adapted}
     save_file(

@@ -45,4 +45,4 @@ def test_the_target_has_no_gradient(recipe: Callable[..., DistillationRecipe]) -
 @pytest.mark.parametrize("fields", [{"skip": 0.0}, {"huber": 0.0}])
 def test_impossible_values_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"skip must lie in \(0, 1\]"):
-        Consistency(**fields)  # type: ignore[arg-type]
+        Consistency(**fields)
