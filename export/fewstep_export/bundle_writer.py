@@ -27,8 +27,12 @@ def file_records(root: Path) -> Mapping[str, FileRecord]:
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
-    """Writes `manifest.json`."""
-    text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False) + "\n"
+    """Writes `manifest.json`.
+
+    Raises:
+        ValueError: a number is not finite, which no reader would take.
+    """
+    text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (root / MANIFEST_NAME).write_text(text, encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """JSON without its doors: no repeated keys, no NaN, no half characters, bounded in size and depth."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,13 +9,18 @@ from fewstep.errors import BundleError
 from fewstep.limits import JSON_BYTES, JSON_DEPTH
 
 
-def load_json(path: Path, limit: int = JSON_BYTES) -> object:
-    """The JSON value in a UTF-8 file of at most `limit` bytes.
+def no_constant(name: str) -> NoReturn:
+    """Refuses NaN, Infinity and -Infinity, which Python writes and JSON has not."""
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def load_json(path: Path, limit: int = JSON_BYTES, constant: Callable[[str], object] = no_constant) -> object:
+    """The JSON value in a UTF-8 file of at most `limit` bytes, `constant` as in `parse_json`.
 
     Raises:
         BundleError: the file cannot be read or is larger, or `parse_json` refuses it.
     """
-    return parse_json(read_bytes(path, limit), str(path))
+    return parse_json(read_bytes(path, limit), str(path), constant)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -36,17 +41,15 @@ def read_bytes(path: Path, limit: int) -> bytes:
     return data
 
 
-def parse_json(data: bytes, where: str) -> object:
-    """The JSON value in UTF-8 bytes; `where` names them in errors.
+def parse_json(data: bytes, where: str, constant: Callable[[str], object] = no_constant) -> object:
+    """The JSON value in UTF-8 bytes; `where` names them in errors, and `constant` says what stands for NaN, Infinity and -Infinity.
 
     Raises:
         BundleError: it is no JSON (RFC 8259), an object has a key twice, a number is not finite, a text has half of a surrogate pair or
             a control character other than a tab or a line's end, or arrays and objects lie too deep inside each other.
     """
     try:
-        value: object = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant
-        )
+        value: object = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=constant)
     except (ValueError, RecursionError) as error:
         raise BundleError(
             f"expected JSON, found something else in {where} ({error}); build the bundle again"
@@ -62,10 +65,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice!r} is there twice")
     return made
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _check(value: object, where: str) -> None:

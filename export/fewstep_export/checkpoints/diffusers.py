@@ -1,5 +1,6 @@
 """Folders of diffusers pipelines: the family is told by the class of the denoiser, everything else by configurations."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from fewstep.errors import FewstepError
@@ -88,6 +89,11 @@ def _require_scheduler(folder: Folder) -> None:
     from_diffusers(folder.config("scheduler"), 2, Options(tokens=1))
 
 
+def _in_json(value: object) -> object:
+    """A field of a scheduler as a manifest can hold it: JSON has no infinite number, and `lambda_min_clipped` is one unless it is set."""
+    return "-inf" if value == -math.inf else value
+
+
 def _sampling(folder: Folder, family: Family) -> Sampling:
     config: Mapping[str, object] = folder.config("scheduler")
     options = Options(tokens=family.tokens)
@@ -95,7 +101,7 @@ def _sampling(folder: Folder, family: Family) -> Sampling:
         prediction=from_diffusers(config, family.steps, options).prediction,
         sampler=str(config["_class_name"]).removeprefix("Flax"),
         steps=family.steps,
-        scheduler={key: value for key, value in config.items() if key != "_diffusers_version"},
+        scheduler={key: _in_json(value) for key, value in config.items() if key != "_diffusers_version"},
         tokens=family.tokens,
         even_levels=family.even_levels,
     )

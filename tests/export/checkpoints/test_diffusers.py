@@ -13,6 +13,10 @@ import pytest
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.pipeline import Pipeline
+from fewstep.records import to_json
+from fewstep.samplers import from_diffusers
+from fewstep.samplers.diffusers import Options
+from fewstep.strict_json import parse_json
 from fewstep_export.checkpoints import load_generator
 from fewstep_export.components import Generator
 from fewstep_export.config import ExportConfig
@@ -86,6 +90,18 @@ def test_guidance_is_recognised_from_the_configurations(checkpoint: Folder) -> N
     assert defaults("lcm") == (8.5, 4, True)  # told the scale
     assert defaults("sdxl_turbo") == (1.0, 4, False)
     assert defaults("sana_sprint") == (4.5, 2, True)
+
+
+@pytest.mark.parametrize("name", ["pixart_alpha", "sana"])
+def test_the_configuration_of_a_scheduler_fits_a_manifest(checkpoint: Folder, name: str) -> None:
+    """DPM-Solver's has an infinite number, for which JSON has no word."""
+    folder = checkpoint(name)
+    (own,) = folder.glob("scheduler/scheduler_config.json")
+    assert json.loads(own.read_text())["lambda_min_clipped"] == -np.inf
+    sampling = load(folder).sampling
+    kept = parse_json(json.dumps(to_json(sampling), allow_nan=False).encode(), "manifest")
+    assert isinstance(kept, dict) and kept["scheduler"] == sampling.scheduler
+    assert sampling.table(4).rows == from_diffusers(own, 4, Options(tokens=sampling.tokens)).rows
 
 
 def test_another_scheduler_reads_the_configuration(checkpoint: Folder) -> None:

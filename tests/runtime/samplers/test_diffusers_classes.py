@@ -70,6 +70,15 @@ def test_a_field_that_the_class_does_not_have_changes_nothing(name: str) -> None
             assert from_diffusers({**config, field: value}, 6, Options(mu=0.5)) == plain, field
 
 
+def test_the_infinite_number_that_diffusers_writes_is_read(tmp_path: Path) -> None:
+    file, solver = tmp_path / "scheduler_config.json", "DPMSolverMultistepScheduler"
+    file.write_text(f'{{"_class_name": "{solver}", "lambda_min_clipped": -Infinity}}')
+    assert from_diffusers(tmp_path, 6) == from_diffusers({"_class_name": solver}, 6)
+    file.write_text(f'{{"_class_name": "{solver}", "beta_start": NaN}}')
+    with pytest.raises(FewstepError, match="NaN is no number of JSON"):
+        from_diffusers(tmp_path, 6)
+
+
 def test_guidance_rescale_is_refused_by_name() -> None:
     with pytest.raises(FewstepError, match=r"'guidance_rescale': 0\.0, found 0\.7, .* standard deviation"):
         from_diffusers({"_class_name": "EulerDiscreteScheduler", **SD, "guidance_rescale": 0.7}, 6)

@@ -25,7 +25,7 @@ from fewstep.samplers.diffusers import cogvideox, discrete, dpm, edm, exploding,
 from fewstep.samplers.diffusers.config import Config
 from fewstep.samplers.diffusers.options import Options
 from fewstep.step_table import StepTable
-from fewstep.strict_json import load_json
+from fewstep.strict_json import load_json, no_constant
 
 __all__ = ["BUILDERS", "Options", "from_diffusers"]
 
@@ -144,7 +144,12 @@ def from_diffusers(
 
 def _read(path: Path) -> Mapping[str, object]:
     path = path / "scheduler_config.json" if path.is_dir() else path
-    value = load_json(path)
+    value = load_json(path, constant=_constant)
     if not isinstance(value, Mapping):
         raise FewstepError(f"expected an object with '_class_name', found something else, in {path}")
     return value
+
+
+def _constant(name: str) -> str:
+    """Diffusers writes the `lambda_min_clipped` that clips nothing as Python does."""
+    return "-inf" if name == "-Infinity" else no_constant(name)
