@@ -35,19 +35,23 @@ INPUTS = ("latents", "timestep", "text_states", "text_mask")
 TOKENS = 32
 
 
-def feeds_of(config: BackboneConfig) -> dict[str, Any]:
-    """One picture's inputs."""
+def feeds_of(config: BackboneConfig, rows: int = 1) -> dict[str, Any]:
+    """The inputs of so many pictures."""
     rng = np.random.default_rng(0)
-    shapes = ((1, config.latent_channels, config.size, config.size), (1,), (1, TOKENS, config.text_dim))
+    shapes = (
+        (rows, config.latent_channels, config.size, config.size),
+        (rows,),
+        (rows, TOKENS, config.text_dim),
+    )
     arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
-    return dict(zip(INPUTS, [*arrays, np.ones((1, TOKENS), np.float32)], strict=True))
+    return dict(zip(INPUTS, [*arrays, np.ones((rows, TOKENS), np.float32)], strict=True))
 
 
 def session(config: BackboneConfig, folder: Path, threads: int) -> ort.InferenceSession:
     """The exported denoiser in ONNX Runtime."""
     torch.manual_seed(0)
     graph = export_component(
-        Component("denoiser", config.build().eval(), INPUTS, ("velocity",)), feeds_of(config)
+        Component("denoiser", config.build().eval(), INPUTS, ("velocity",)), feeds_of(config, 2)
     )
     path = folder / "denoiser.onnx"
     path.write_bytes(graph.model.SerializeToString())
