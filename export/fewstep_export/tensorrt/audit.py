@@ -53,12 +53,12 @@ def unfused_attention(built: Built) -> list[str]:
 
 
 def wide_int64(layers: Sequence[Layer]) -> list[str]:
-    """The layers that compute data in INT64, which is slow on a GPU; arithmetic on shapes is small, and done on the host."""
+    """The layers that compute data in INT64, which is slow on a GPU; arithmetic on shapes is small, and done on the host; constants are there."""
     return [
         layer.name
         for layer in layers
         for dtype, size in zip(layer.dtypes, layer.sizes, strict=True)
-        if dtype == "INT64" and size > SMALL
+        if dtype == "INT64" and size > SMALL and layer.kind != "CONSTANT"
     ]
 
 

@@ -207,7 +207,8 @@ def test_graphs_alone_are_for_a_board_that_builds_its_own_engines(tiny: Generato
 
 def test_data_in_int64_is_found_and_arithmetic_on_shapes_is_not() -> None:
     small, wide = (Layer("GATHER", (), ("INT64",), name, (size,)) for name, size in (("a", 4), ("b", 400)))
-    assert wide_int64([small, wide, Layer("CAST", (), ("HALF",), "c", (400,))]) == ["b"]
+    constant = Layer("CONSTANT", (), ("INT64",), "d", (400,))
+    assert wide_int64([small, wide, Layer("CAST", (), ("HALF",), "c", (400,)), constant]) == ["b"]
 
 
 def test_attention_is_one_kernel_although_its_softmax_is_in_fp32(tmp_path: Path) -> None:
