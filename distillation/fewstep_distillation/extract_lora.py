@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewstep.errors import FewstepError
-from fewstep_distillation.lora import Adapted, add_lora, save_additions
+from fewstep_distillation.lora import Adapted, add_lora, additions_of, save_additions
 from fewstep_models import zoo
 from fewstep_models.checkpoint import COMPONENTS, Checkpoint, lora_file, write_config
 
@@ -37,14 +37,15 @@ def approximated(base: nn.Module, other: nn.Module, rank: int) -> nn.Module:
     """``base``, adapted so that it comes near to ``other``."""
     wanted = dict(other.named_parameters())
     add_lora(base, rank)
-    adapted = {name: part for name, part in base.named_modules() if isinstance(part, Adapted)}
-    for name, part in adapted.items():
+    for name, part in base.named_modules():
+        if not isinstance(part, Adapted):
+            continue
         up, down = low_rank((wanted[f"{name}.weight"] - part.layer.weight).flatten(1), rank)
         part.up.copy_(up)
         part.down.copy_(down)
-    for name, value in base.named_parameters():
-        if value.requires_grad and name.rpartition(".")[0] not in adapted:
-            value.copy_(wanted[name.replace(".layer.", ".")])
+    for name, value in additions_of(base).items():
+        if name in wanted:  # whole
+            value.copy_(wanted[name])
     return base
 
 

@@ -14,6 +14,8 @@ from math import inf, sqrt
 import torch
 from torch import Tensor, nn
 
+from fewstep_distillation.lora import is_product
+
 _LEVELS, _WEIGHT_LEVELS = 255, 127
 _SMALLEST = 1e-12
 
@@ -90,7 +92,7 @@ def fake_quantise(module: nn.Module, float_layers: Collection[str]) -> None:
     for where, parent in list(module.named_modules()):
         for name, layer in list(parent.named_children()):
             full = f"{where}.{name}" if where else name
-            if full not in float_layers and _is_product(layer):
+            if full not in float_layers and is_product(layer):
                 setattr(parent, name, FakeQuantised(layer))
 
 
@@ -127,9 +129,3 @@ def on_grid(module: nn.Module) -> nn.Module:
 
 def _layers(module: nn.Module) -> list[FakeQuantised]:
     return [part for part in module.modules() if isinstance(part, FakeQuantised)]
-
-
-def _is_product(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Conv2d):
-        return layer.groups == 1 and layer.kernel_size == (1, 1) and layer.stride == (1, 1)
-    return isinstance(layer, nn.Linear)

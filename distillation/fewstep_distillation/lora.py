@@ -1,8 +1,8 @@
 """Low-rank adaptation of linear layers and 1x1 convolutions (Hu et al. 2021, arXiv:2106.09685): ``W + B A alpha / rank``."""
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from safetensors.torch import save_file
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fewstep.errors import FewstepError
 from fewstep_models.checkpoint import load_weights, lora_file, read_config
-from fewstep_models.lora import DOWN, UP, read_additions
+from fewstep_models.lora import DOWN, read_additions
 
 
 class Adapted(nn.Module):
@@ -43,7 +43,7 @@ def add_lora(module: nn.Module, rank: int, alpha: float | None = None) -> None:
     module.requires_grad_(True)
     for parent in list(module.modules()):
         for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and _is_dense(layer)):
+            if is_product(layer):
                 layer.weight.requires_grad_(False)
                 setattr(parent, name, Adapted(layer, rank, float(rank) if alpha is None else alpha))
 
@@ -76,40 +76,39 @@ def adapted_denoiser(folder: Path, rank: int) -> nn.Module:
             raise FewstepError(
                 f"expected lora_rank = {found}, the rank of the LoRA of {folder}, found {rank}"
             )
-        _load_additions(module, additions)
+        with torch.no_grad():
+            parameters = additions_of(module)
+            for name, value in additions.items():
+                parameters[name].copy_(value)
     return module
 
 
-def _load_additions(module: nn.Module, additions: Mapping[str, Tensor]) -> None:
-    state = {}
-    for name, value in additions.items():
-        layer, _, what = name.rpartition(".weight.")
-        state[f"{layer}.{what}" if layer else _inner(module, name)] = value.float()
-    unexpected = module.load_state_dict(state, strict=False).unexpected_keys
-    assert not unexpected, unexpected
-
-
-def _inner(module: nn.Module, name: str) -> str:
-    """The name of a small parameter in the adapted module: biases of adapted layers are one deeper."""
-    layer, _, last = name.rpartition(".")
-    return f"{layer}.layer.{last}" if isinstance(module.get_submodule(layer), Adapted) else name
+def additions_of(module: nn.Module) -> dict[str, nn.Parameter]:
+    """What an adapted module has beside its frozen weights, by the names in a file of additions (``fewstep_models/lora.py``)."""
+    adapted = {name for name, part in module.named_modules() if isinstance(part, Adapted)}
+    found = {}
+    for name, parameter in module.named_parameters():
+        owner, _, last = name.rpartition(".")
+        if owner in adapted:
+            found[f"{owner}.weight.{last}"] = parameter
+        elif owner.removesuffix(".layer") not in adapted:
+            found[name] = parameter
+        elif last != "weight":
+            found[f"{owner.removesuffix('.layer')}.{last}"] = parameter
+    return found
 
 
 def save_additions(module: nn.Module, path: Path) -> None:
-    """What an adapted module adds to the one that it began as, in FP16 (the format is that of ``fewstep_models/lora.py``)."""
-    adapted = {f"{name}.weight": part for name, part in module.named_modules() if isinstance(part, Adapted)}
-    tensors: dict[str, Tensor] = {name + DOWN: part.down for name, part in adapted.items()}
-    tensors |= {name + UP: part.scale * part.up for name, part in adapted.items()}
-    plain = {name: p for name, p in fused(module).named_parameters() if name not in adapted}
-    save_file(
-        {
-            name: value.detach().to("cpu", torch.float16).contiguous()
-            for name, value in (tensors | plain).items()
-        },
-        path,
-        metadata={"format": "pt"},
-    )
+    """What an adapted module adds to the one that it began as, in FP16; its alpha is its rank."""
+    tensors = {
+        name: value.detach().to("cpu", torch.float16).contiguous()
+        for name, value in additions_of(module).items()
+    }
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
-def _is_dense(layer: nn.Conv2d) -> bool:
-    return layer.groups == 1 and layer.kernel_size == (1, 1) and layer.stride == (1, 1)
+def is_product(layer: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
+    """Whether a layer is a product with one matrix: linear, or a dense 1x1 convolution."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.groups == 1 and layer.kernel_size == (1, 1) and layer.stride == (1, 1)
+    return isinstance(layer, nn.Linear)

@@ -1,5 +1,6 @@
 """What every method of distillation shares: the frozen teacher, the student that starts as its copy, the data, the checkpoint."""
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from fewstep_distillation.lora import adapted_denoiser, fused, save_additions
 from fewstep_distillation.run_config import BankConfig, RunConfig, autocast
 from fewstep_distillation.samples import save_samples
 from fewstep_models import zoo
-from fewstep_models.checkpoint import Checkpoint, SamplingDefaults, lora_file, read_config
+from fewstep_models.checkpoint import Checkpoint, SamplingDefaults, lora_file
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,13 @@ class Student:
         self.checkpoint = Checkpoint.load(zoo.resolve(config.teacher))
         self.dataset = EmojiDataset(Path(config.run.data))
         self.teacher: nn.Module = self.checkpoint.denoiser
-        start = zoo.resolve(config.start or config.teacher)
+        start = Checkpoint.load(zoo.resolve(config.start)) if config.start else self.checkpoint
         self.module: nn.Module
         if config.lora_rank:
-            self.module = adapted_denoiser(start, config.lora_rank)
+            self.module = adapted_denoiser(zoo.resolve(config.start or config.teacher), config.lora_rank)
         else:
-            self.module = Checkpoint.load(start).denoiser.requires_grad_(True)
-        self.backbone = read_config(start).denoiser
+            self.module = copy.deepcopy(start.denoiser).requires_grad_(True)
+        self.backbone = start.config.denoiser
         own = self.checkpoint.config.sampling.guidance
         self.guidance = own if config.guidance is None else config.guidance
 
