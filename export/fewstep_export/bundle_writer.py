@@ -1,7 +1,6 @@
 """The parts of a bundle that are made from its files."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,13 +26,8 @@ def file_records(root: Path) -> Mapping[str, FileRecord]:
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
-    """Writes `manifest.json`.
-
-    Raises:
-        ValueError: a number is not finite, which no reader would take.
-    """
-    text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    (root / MANIFEST_NAME).write_text(text, encoding="utf-8")
+    """Writes `manifest.json`."""
+    (root / MANIFEST_NAME).write_text(manifest.to_text(), encoding="utf-8")
 
 
 def licences_text(name: str, licences: Sequence[Licence]) -> str:

@@ -1,7 +1,6 @@
 """A new variant in a bundle that is there already: whole, or not at all (`fewstep.renewal`)."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -62,7 +61,7 @@ def commit(new: Draft, variant: Variant) -> None:
         OSError: the manifest cannot be written.
     """
     root, manifest = new.bundle.root, _with(new.bundle.manifest, variant, {})
-    text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False) + "\n"
+    text = manifest.to_text()
     for path in [path for path in root.rglob("*") if path.is_file()]:
         if path.relative_to(root).as_posix() not in manifest.files:
             path.unlink()

@@ -292,6 +292,14 @@ class Manifest:
         value: Mapping[str, object] = to_json(self)
         return value
 
+    def to_text(self) -> str:
+        """The content of `manifest.json`, in UTF-8.
+
+        Raises:
+            ValueError: a number is not finite, which no reader would take.
+        """
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical form: `to_dict` as JSON with sorted keys and no spaces, in UTF-8; it names the bundle's contents."""

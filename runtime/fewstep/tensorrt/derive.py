@@ -185,4 +185,4 @@ def _write(
         sizes=source.sizes,
     )
     manifest = replace(bundle.manifest, variants=(made,), default_variant=made.name, files=files)
-    (root / MANIFEST_NAME).write_text(json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    (root / MANIFEST_NAME).write_text(manifest.to_text(), encoding="utf-8")
