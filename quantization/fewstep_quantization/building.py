@@ -1,6 +1,6 @@
 """What a build begins from and what it is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fewstep.bundle import Bundle
@@ -60,6 +60,12 @@ class Inputs:
         tokenizers = Source(bundle).tokenizers() if TEXT_ENCODER in graphs else []
         texts = broad_texts(tokenizers, bundle.manifest.prompts.styles)
         return cls(bundle, variant, graphs, Calibration(_prompts(config, bundle), table, texts=texts))
+
+    def held_out(self, count: int) -> Sequence[str]:
+        """Prompts that calibration has not seen, evenly apart; where it has seen all, some of these."""
+        seen = self.calibration.prompts
+        lines = [p for p in self.bundle.manifest.prompts.in_styles() if p not in set(seen)] or list(seen)
+        return lines[:: max(1, len(lines) // count)][:count]
 
 
 def _prompts(config: QuantizeConfig, bundle: Bundle) -> tuple[str, ...]:

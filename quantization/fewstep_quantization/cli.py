@@ -70,7 +70,11 @@ def quantize(
     ] = None,
     min_speedup: Annotated[float, typer.Option(help="Speed-up over VARIANT that a build must reach.")] = 1.0,
     min_psnr: Annotated[
-        float | None, typer.Option(help="PSNR (dB) that the worst picture must reach.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Mean PSNR (dB) on the same noise that pictures must reach; int8 gets as many layers in two planes as that takes.",
+            show_default=False,
+        ),
     ] = None,
     max_size: Annotated[
         float | None, typer.Option(help="Size over that of VARIANT that it may have.", show_default=False)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from fewstep.bundle import Bundle
 from fewstep.errors import FewstepError
 from fewstep.gate import Gate
-from fewstep.manifest import Prompts
 from fewstep.variant import Verification
 from fewstep_quantization.build import build
 from fewstep_quantization.building import Build, Inputs, OnProgress
@@ -15,9 +14,6 @@ from fewstep_quantization.gate import Check, GateError, check
 from fewstep_quantization.judges import installed_judge
 from fewstep_quantization.measure import Comparison, compare
 from fewstep_quantization.variant_writer import commit, draft
-
-PICTURES = 6
-"""So many are compared."""
 
 
 def quantize(
@@ -42,7 +38,7 @@ def quantize(
     new = replace(inputs.variant, name=config.output, precision=config.scheme, verification={}, gates={})
     with draft(bundle, new, built.graphs) as drafted:
         on_progress("measuring", 0, 1)
-        prompts = held_out(bundle.manifest.prompts, inputs.calibration.prompts, PICTURES)
+        prompts = inputs.held_out(config.compared)
         comparison = Comparison(
             config.output, config.variant, prompts, table, config.rounds, config.threads, config.judged
         )
@@ -58,9 +54,3 @@ def quantize(
         )
         commit(drafted, verified)
     return gate, checks, built
-
-
-def held_out(prompts: Prompts, calibrated: Sequence[str], count: int) -> Sequence[str]:
-    """Prompts that calibration has not seen, evenly apart; where it has seen all, some of these."""
-    lines = [prompt for prompt in prompts.in_styles() if prompt not in set(calibrated)] or list(calibrated)
-    return lines[:: max(1, len(lines) // count)][:count]

@@ -19,7 +19,7 @@ class Limits:
 
     Args:
         speedup: time of the reference over time of the build, whole pictures.
-        psnr: dB of the worst picture against the reference on the same noise.
+        psnr: dB against the reference on the same noise, mean over the pictures compared; the lower end of its interval counts.
         size: bytes of the graphs over those of the reference.
         frechet: by what part the Frechet distance may be larger, where it is judged.
         text_image: by what part the text-image score may be smaller, where it is judged.
@@ -110,6 +110,11 @@ class QuantizeConfig:
             raise FewstepError(
                 f"expected a new name, found '{self.output}', which is the variant to begin from; choose another --name"
             )
+
+    @property
+    def compared(self) -> int:
+        """Pictures that are compared with those of `variant`: as many as calibrate where a limit hangs on their mean."""
+        return 6 if self.limits.psnr is None else self.pictures
 
     @property
     def output(self) -> str:

@@ -72,7 +72,7 @@ def compare(bundle: Bundle, comparison: Comparison, scheme: str, judge: Judge | 
         threads,
         this_device().processor,
         passed=True,
-        psnr_interval=_mean_interval(decibels),
+        psnr_interval=mean_interval(decibels),
         judged=_judged(reference, build, comparison, judge) if judge and comparison.judged else {},
         judged_pictures=comparison.judged if judge else 0,
     )
@@ -83,8 +83,8 @@ def speedup(
     reference: Pipeline, build: Pipeline, comparison: Comparison
 ) -> tuple[float, tuple[float, float]]:
     """Time of the reference over time of the build, medians of interleaved rounds, with its 95 % interval."""
-    first, second = _rounds([reference, build], comparison)
-    return round(median(first) / median(second), 3), _interval(first, second)
+    first, second = rounds([reference, build], comparison)
+    return round(median(first) / median(second), 3), ratio_interval(first, second)
 
 
 def size(manifest: Manifest, comparison: Comparison) -> float:
@@ -124,7 +124,7 @@ def _judged(
     return judge(prompts, drawn(reference, first), drawn(reference, second), drawn(build, first))
 
 
-def _rounds(pipelines: Sequence[Pipeline], comparison: Comparison) -> list[list[float]]:
+def rounds(pipelines: Sequence[Pipeline], comparison: Comparison) -> list[list[float]]:
     """Seconds of one picture by variant: in every round each variant draws the same one, in an order that alternates."""
     times: list[list[float]] = [[] for _ in pipelines]
     for k in range(comparison.rounds):
@@ -137,7 +137,7 @@ def _rounds(pipelines: Sequence[Pipeline], comparison: Comparison) -> list[list[
     return times
 
 
-def _interval(reference: Sequence[float], build: Sequence[float]) -> tuple[float, float]:
+def ratio_interval(reference: Sequence[float], build: Sequence[float]) -> tuple[float, float]:
     """The middle 95 % of the ratio of medians when rounds are drawn again with replacement, both variants of a round together."""
     chosen = np.random.default_rng(0).integers(0, len(build), (_RESAMPLES, len(build)))
     ratios = np.median(np.array(reference)[chosen], axis=1) / np.median(np.array(build)[chosen], axis=1)
@@ -145,7 +145,7 @@ def _interval(reference: Sequence[float], build: Sequence[float]) -> tuple[float
     return round(float(low), 3), round(float(high), 3)
 
 
-def _mean_interval(values: Sequence[float]) -> tuple[float, float]:
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """The middle 95 % of the mean when pictures are drawn again with replacement."""
     chosen = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
     low, high = np.quantile(np.array(values)[chosen].mean(axis=1), (0.025, 0.975))

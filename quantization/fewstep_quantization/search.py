@@ -73,7 +73,7 @@ def measure_points(
         threads: inside one operator.
     """
     choices = _spread(pareto(errors), count, near)
-    runs = [network(quantise(choice.float_layers), threads) for choice in choices]
+    runs = [network(quantise(choice.layers), threads) for choice in choices]
     output = model.graph.output[0].name
     times: list[list[float]] = [[] for _ in choices]
     found: list[list[np.ndarray]] = [[] for _ in choices]
@@ -86,7 +86,7 @@ def measure_points(
     expected = outputs(model, trajectory)
     return [
         Point(
-            choice.float_layers,
+            choice.layers,
             choice.integer_share,
             choice.error,
             mean_relative_error(found[k][: len(expected)], expected),

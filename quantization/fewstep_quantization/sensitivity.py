@@ -5,17 +5,19 @@ squares (measured on the zoo model: root of the sum 0.0952, all layers together 
 be predicted without trying it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 
 from fewstep_quantization.layers import multiplications
 from fewstep_quantization.trajectory import Trajectory, mean_relative_error, outputs
 
 Quantise = Callable[[Collection[str]], onnx.ModelProto]
-"""Layers that stay float, by name -> the quantised graph."""
+"""Layers that stay float (or get two planes), by name -> the quantised graph."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,30 @@ class LayerError:
 
 @dataclass(frozen=True)
 class Choice:
-    """A point of the trade: these layers in float, the error predicted, and the multiplications that stay integer."""
+    """A point of the trade: these layers no longer in plain integers, the error predicted, and the multiplications that still are."""
 
-    float_layers: tuple[str, ...]
+    layers: tuple[str, ...]
     error: float
     integer_share: float
 
 
 def layer_errors(
-    model: onnx.ModelProto, quantise: Quantise, layers: Collection[str], trajectory: Trajectory
+    model: onnx.ModelProto,
+    quantise: Quantise,
+    layers: Collection[str],
+    trajectory: Trajectory,
+    expected: Sequence[npt.NDArray[np.float32]] | None = None,
 ) -> list[LayerError]:
-    """The effect of each of these layers alone, the largest first."""
-    expected = outputs(model, trajectory)
+    """The effect of each of these layers alone, the largest first.
+
+    Args:
+        model: the float graph.
+        quantise: layers that are better than plain integers -> the graph.
+        layers: those in question.
+        trajectory: calls to compare outputs on.
+        expected: outputs of the graph in which all of them are better; None takes the float graph's.
+    """
+    expected = outputs(model, trajectory) if expected is None else expected
     every = set(layers)
     counts = multiplications(model)
     total = sum(counts.values())

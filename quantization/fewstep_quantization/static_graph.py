@@ -13,7 +13,7 @@ from fewstep_quantization.calibration.histogram import Histogram
 from fewstep_quantization.calibration.observers import Observer, choose_range, rounding_noise
 from fewstep_quantization.convolutions import find_convolutions
 from fewstep_quantization.layers import last_layers, one_row_layers, small_layers
-from fewstep_quantization.linears import find_linears
+from fewstep_quantization.linears import Linear, find_linears
 from fewstep_quantization.passes.migrate import migrate
 from fewstep_quantization.prepare import prepare
 from fewstep_quantization.rounding import Rounded, round_weights
@@ -62,9 +62,14 @@ class StaticGraph:
         return [name for name in names if name not in self.reasons]
 
     @property
+    def linears(self) -> list[Linear]:
+        """The linear layers that may become integers."""
+        return [layer for layer in find_linears(self.graph) if layer.name not in self.reasons]
+
+    @property
     def inputs(self) -> list[str]:
         """The inputs of the linear layers that may become integers."""
-        return sorted({layer.input for layer in find_linears(self.graph) if layer.name not in self.reasons})
+        return sorted({layer.input for layer in self.linears})
 
     @property
     def tensors(self) -> list[str]:
@@ -75,24 +80,23 @@ class StaticGraph:
     def migrated(self, histograms: Mapping[str, Histogram], strength: float) -> "StaticGraph":
         """The same function with the outlying channels of the activations evened out."""
         peaks = {tensor: h.peaks for tensor, h in histograms.items() if h.peaks is not None}
-        linears = [layer.name for layer in find_linears(self.graph) if layer.name not in self.reasons]
+        linears = [layer.name for layer in self.linears]
         return replace(self, graph=migrate(self.graph, peaks, linears, strength))
 
     def noisy(self, histograms: Mapping[str, Histogram], observer: Observer, most: float) -> frozenset[str]:
         """The linear layers whose input 8 bits would round by more than this part of its size."""
         return frozenset(
             layer.name
-            for layer in find_linears(self.graph)
-            if layer.name not in self.reasons
-            and rounding_noise(seen := histograms[layer.input], choose_range(seen, observer)) > most
+            for layer in self.linears
+            if rounding_noise(seen := histograms[layer.input], choose_range(seen, observer)) > most
         )
 
     def rounded(self, grams: Mapping[str, Gram]) -> Mapping[str, Rounded]:
         """The weights of the layers that become integers, rounded for the inputs that they were seen to have."""
         found: dict[str, Rounded] = {}
-        for layer in find_linears(self.graph):
+        for layer in self.linears:
             gram = grams[layer.input].value if layer.input in grams else None
-            if layer.name not in self.reasons and gram is not None:
+            if gram is not None:
                 scales = quantise_weights(layer.weights, noise=self.weight_noise)[1]
                 found[layer.name] = round_weights(layer.weights, scales, gram)
         return found

@@ -24,6 +24,7 @@ from fewstep_quantization.graph import load
 from fewstep_quantization.linears import find_linears
 from fewstep_quantization.prepare import prepare
 from fewstep_quantization.search import Budget
+from fewstep_quantization.static_graph import StaticGraph
 
 ANY = Limits(speedup=1e-6)
 
@@ -58,6 +59,21 @@ def test_the_gate_refuses_and_leaves_the_bundle_as_it_was(own_bundle: Path) -> N
     gate, _, _ = quantize(replace(config, force=True))
     assert not gate.passed
     assert not Bundle.open(own_bundle).manifest.variant("int8-dynamic").gates["fp32"].passed
+
+
+def test_as_many_layers_get_two_planes_as_the_psnr_takes(own_bundle: Path) -> None:
+    """The decoder stays float here: its error is most of this tiny network's, and the denoiser alone is searched."""
+    decoder = StaticGraph.of(load(Bundle.open(own_bundle).file("ort/fp32/decoder.onnx")))
+    limits, exclude = Limits(1e-6, psnr=1.0), tuple(decoder.layers)
+    config = QuantizeConfig(own_bundle, "int8", pictures=4, rounds=1, noise=1.0, exclude=exclude, limits=limits)  # fmt: skip
+    usual, _, built = quantize(config)
+    assert not built.wide and usual.psnr_interval is not None
+    better = Limits(1e-6, psnr=usual.psnr_interval[0] + 3)
+    gate, _, built = quantize(replace(config, limits=better))
+    assert built.wide and gate.passed and gate.psnr_interval is not None
+    assert gate.psnr_interval[0] >= usual.psnr_interval[0] + 3
+    with pytest.raises(GateError, match=r"mean PSNR .* dB, at least .* dB \(limit >= 1000 dB\)"):
+        quantize(replace(config, limits=Limits(1e-6, psnr=1000.0)))
 
 
 def test_bad_input_is_named(own_bundle: Path, tmp_path: Path) -> None:

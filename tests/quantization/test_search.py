@@ -48,7 +48,7 @@ def test_the_planted_layer_is_found_and_leaves_first(
     errors = layer_errors(model, quantise, [f"y{k}" for k in range(5)], calls)
     assert errors[0].layer == f"y{PLANTED}"
     assert errors[0].error > 4 * errors[1].error
-    assert pareto(errors)[1].float_layers == (f"y{PLANTED}",)
+    assert pareto(errors)[1].layers == (f"y{PLANTED}",)
     points = measure_points(model, quantise, errors, calls, count=6)
     best = min(points, key=lambda p: p.error)
     assert best.error < 1e-6  # all in float
