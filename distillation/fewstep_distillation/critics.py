@@ -47,25 +47,29 @@ class Head(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """One head a tapped layer -> logits (B, layers, h, w).
+    """One head for each feature of ``channels`` -> logits (B, h, w) of each: features may differ in size."""
+
+    def __init__(self, channels: Sequence[int], text_dim: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(Head(count, text_dim) for count in channels)
+
+    def forward(self, features: Sequence[Tensor], text: Tensor) -> list[Tensor]:
+        return [head(feature.float(), text) for head, feature in zip(self.heads, features, strict=True)]
+
+
+def block_channels(layers: Sequence[int], backbone: BackboneConfig) -> list[int]:
+    """Channels of the outputs of these blocks.
 
     Raises:
         FewstepError: the backbone is no stack of blocks of one width, or has fewer blocks.
     """
-
-    def __init__(self, layers: Sequence[int], backbone: BackboneConfig) -> None:
-        super().__init__()
-        width, depth = getattr(backbone, "width", 0), getattr(backbone, "depth", 0)
-        if not width or not all(0 <= layer < depth for layer in layers):
-            raise FewstepError(
-                f"expected a teacher with blocks {tuple(layers)} of one width, found '{backbone.type}' with {depth} blocks; "
-                "choose other objective.layers, or an objective without a discriminator"
-            )
-        self.heads = nn.ModuleList(Head(width, backbone.text_dim) for _ in layers)
-
-    def forward(self, features: Sequence[Tensor], text: Tensor) -> Tensor:
-        logits = [head(feature.float(), text) for head, feature in zip(self.heads, features, strict=True)]
-        return torch.stack(logits, 1)
+    width, depth = getattr(backbone, "width", 0), getattr(backbone, "depth", 0)
+    if not width or not all(0 <= layer < depth for layer in layers):
+        raise FewstepError(
+            f"expected a teacher with blocks {tuple(layers)} of one width, found '{backbone.type}' with {depth} blocks; "
+            "choose other objective.layers, or an objective without a discriminator"
+        )
+    return [width for _ in layers]
 
 
 def pooled(states: Tensor, mask: Tensor) -> Tensor:
@@ -73,14 +77,20 @@ def pooled(states: Tensor, mask: Tensor) -> Tensor:
     return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
-def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss: ``E max(0, 1 - D(real)) + E max(0, 1 + D(fake))``."""
-    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+def hinge(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """The discriminator's loss, a mean over its heads: ``E max(0, 1 - D(real)) + E max(0, 1 + D(fake))``."""
+    return mean([F.relu(1 - logits) for logits in real]) + mean([F.relu(1 + logits) for logits in fake])
 
 
-def r1(logits: Tensor, features: Sequence[Tensor]) -> Tensor:
+def mean(logits: Sequence[Tensor]) -> Tensor:
+    """The mean over the heads of each one's mean."""
+    return torch.stack([of_head.float().mean() for of_head in logits]).mean()
+
+
+def r1(logits: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
     """``E |grad_F sum D|^2``, averaged over the heads, on the features (B, C, h, w) of real pictures, which must ask for gradients."""
-    gradients = torch.autograd.grad(logits.sum(), list(features), create_graph=True)
+    total = torch.stack([of_head.float().sum() for of_head in logits]).sum()
+    gradients = torch.autograd.grad(total, list(features), create_graph=True)
     return torch.stack([g.square().flatten(1).sum(1).mean() for g in gradients]).mean()
 
 

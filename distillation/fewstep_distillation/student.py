@@ -212,4 +212,5 @@ class Student:
             "method": type(self).__name__,
             "teacher": self.checkpoint.config.name,
             "teacher_guidance": self.guidance,
+            **({"lora_rank": self.config.lora_rank} if self.config.lora_rank else {}),
         }

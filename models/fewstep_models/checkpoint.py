@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from fewstep.errors import FewstepError
 from fewstep_models import backbones
 from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
 from fewstep_models.backbones import BackboneConfig
+from fewstep_models.block_removal import of_blocks
 from fewstep_models.lora import read_additions, with_additions
 
 FORMAT, VERSION = "fewstep-checkpoint", 1
@@ -61,7 +62,7 @@ class CheckpointConfig:
 
     ``weights`` names, by component, the checkpoint in the folder beside this one whose weights it has: students share their teacher's
     autoencoder. A component that is not there has its own file. ``loras`` are the components with additions to those weights, which are in
-    ``COMPONENT.lora.safetensors`` (see ``lora.py``).
+    ``COMPONENT.lora.safetensors`` (see ``lora.py``). ``blocks`` are those blocks of that other denoiser which this one has, where it has not all.
     """
 
     name: str
@@ -77,6 +78,7 @@ class CheckpointConfig:
     training: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     loras: tuple[str, ...] = ()
+    blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse weights that lie anywhere but in the folder beside."""
@@ -87,6 +89,12 @@ class CheckpointConfig:
                 )
         if not set(self.loras) <= set(COMPONENTS):
             raise ValueError(f"expected loras among {' and '.join(COMPONENTS)}, found {self.loras}")
+        if self.blocks and (
+            "denoiser" not in self.weights or len(self.blocks) != getattr(self.denoiser, "depth", 0)
+        ):
+            raise ValueError(
+                f"expected a block of another checkpoint's denoiser for each of this one's, found {self.blocks}"
+            )
 
     def weight_file(self, folder: Path, component: str) -> Path:
         """Where the weights of a component of the checkpoint in this folder are."""
@@ -117,6 +125,7 @@ class CheckpointConfig:
             "training": dict(self.training),
             **({"weights": dict(self.weights)} if self.weights else {}),
             **({"loras": list(self.loras)} if self.loras else {}),
+            **({"blocks": list(self.blocks)} if self.blocks else {}),
         }
 
     @classmethod
@@ -146,6 +155,7 @@ class CheckpointConfig:
             training=data["training"],
             weights=data.get("weights", {}),
             loras=tuple(data.get("loras", ())),
+            blocks=tuple(data.get("blocks", ())),
         )
 
 
@@ -169,7 +179,8 @@ class Checkpoint:
         autoencoder, denoiser = Autoencoder(config.autoencoder), config.denoiser.build()
         for component, network in zip(COMPONENTS, (autoencoder, denoiser), strict=True):
             lora = lora_file(folder, component) if component in config.loras else None
-            load_weights(network, config.weight_file(folder, component), lora)
+            blocks = config.blocks if component == "denoiser" else ()
+            load_weights(network, config.weight_file(folder, component), lora, blocks)
         networks = (autoencoder.eval().requires_grad_(False), denoiser.eval().requires_grad_(False))
         return cls(config, *networks, _words(config, folder))
 
@@ -178,7 +189,7 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(self.autoencoder, folder / "autoencoder.safetensors")
         save_weights(self.denoiser, folder / "denoiser.safetensors")
-        write_config(dataclasses.replace(self.config, weights={}, loras=()), folder)
+        write_config(dataclasses.replace(self.config, weights={}, loras=(), blocks=()), folder)
         if self.words:
             (folder / WORDS).write_text("\n".join(self.words) + "\n", encoding="utf-8")
 
@@ -240,8 +251,8 @@ def lora_file(folder: Path, component: str) -> Path:
     return folder / f"{component}.lora.safetensors"
 
 
-def load_weights(module: nn.Module, path: Path, lora: Path | None = None) -> None:
-    """Read weights into a module, as float32, with the additions of a LoRA.
+def load_weights(module: nn.Module, path: Path, lora: Path | None = None, blocks: Sequence[int] = ()) -> None:
+    """Read weights into a module, as float32, with the additions of a LoRA; of a deeper network's, those of ``blocks``.
 
     Raises:
         FewstepError: the file is missing or damaged, or names and shapes are not those of the module.
@@ -253,6 +264,7 @@ def load_weights(module: nn.Module, path: Path, lora: Path | None = None) -> Non
             f"cannot read the weights {path}: {error}; restore the file and run again"
         ) from error
     additions = read_additions(lora) if lora else {}
+    state = of_blocks(state, blocks) if blocks else state
     try:
         module.load_state_dict(with_additions(state, additions))
     except (KeyError, RuntimeError) as error:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from fewstep.errors import FewstepError
-from fewstep_distillation.critics import Discriminator, Head, hinge, pooled, r1, tapped
+from fewstep_distillation.critics import Discriminator, Head, block_channels, hinge, mean, pooled, r1, tapped
 from fewstep_models.sana import SanaConfig, SanaDenoiser
 from fewstep_models.unet import UNetConfig
 
@@ -14,12 +14,12 @@ BACKBONE = SanaConfig(latent_channels=4, size=4, width=64, depth=3, text_dim=16,
 
 def test_hinge_wants_real_above_one_and_drawn_below_minus_one() -> None:
     real, fake = (torch.zeros(2, 3, requires_grad=True) for _ in range(2))
-    loss = hinge(real, fake)
+    loss = hinge([real], [fake])
     loss.backward()
     assert loss == 2.0
     assert real.grad is not None and (real.grad < 0).all()
     assert fake.grad is not None and (fake.grad > 0).all()
-    assert hinge(torch.tensor([1.0, 5.0]), torch.tensor([-1.0, -5.0])) == 0.0
+    assert hinge([torch.tensor([1.0, 5.0])], [torch.tensor([-1.0, -5.0])]) == 0.0
 
 
 def test_r1_agrees_with_finite_differences() -> None:
@@ -27,7 +27,7 @@ def test_r1_agrees_with_finite_differences() -> None:
     head = Head(channels=6, text_dim=5, width=8).double()
     features = torch.randn(2, 6, 3, 3, dtype=torch.float64, requires_grad=True)
     text = torch.randn(2, 5, dtype=torch.float64)
-    penalty = r1(head(features, text), [features])
+    penalty = r1([head(features, text)], [features])
 
     def total(x: Tensor) -> Tensor:
         with torch.no_grad():
@@ -47,8 +47,9 @@ def test_r1_agrees_with_finite_differences() -> None:
 
 def test_r1_is_a_mean_over_the_heads() -> None:
     features = [torch.ones(2, 3, 1, 1, requires_grad=True) for _ in range(2)]
-    logits = 2.0 * features[0] + 4.0 * features[1]
+    logits = [2.0 * features[0], 4.0 * features[1]]
     assert r1(logits, features) == (3 * 4.0 + 3 * 16.0) / 2
+    assert mean([torch.zeros(2, 8, 8), torch.ones(2, 4, 4)]) == 0.5
 
 
 def test_taps_see_the_blocks_and_are_gone_afterwards() -> None:
@@ -64,12 +65,13 @@ def test_taps_see_the_blocks_and_are_gone_afterwards() -> None:
 
 def test_logits_depend_on_text_and_not_on_the_scale_of_features() -> None:
     torch.manual_seed(0)
-    discriminator = Discriminator((0, 2), BACKBONE)
-    features, text = [torch.randn(2, 64, 4, 4) for _ in range(2)], torch.randn(2, 16)
+    discriminator = Discriminator((64, 24), 16)
+    features, text = [torch.randn(2, 64, 4, 4), torch.randn(2, 24, 8, 8)], torch.randn(2, 16)
     logits = discriminator(features, text)
-    assert logits.shape == (2, 2, 4, 4)
-    torch.testing.assert_close(discriminator([100 * f for f in features], text), logits, atol=1e-4, rtol=0)
-    assert not torch.allclose(discriminator(features, -text), logits, atol=1e-3)
+    assert [found.shape for found in logits] == [(2, 4, 4), (2, 8, 8)]
+    for found, wanted in zip(discriminator([100 * f for f in features], text), logits, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+    assert not torch.allclose(discriminator(features, -text)[0], logits[0], atol=1e-3)
 
 
 def test_pooled_text_leaves_padding_out() -> None:
@@ -84,4 +86,4 @@ def test_teachers_without_such_blocks_are_refused(
     with pytest.raises(
         FewstepError, match=r"expected a teacher with blocks .* choose other objective\.layers"
     ):
-        Discriminator(layers, backbone)
+        block_channels(layers, backbone)

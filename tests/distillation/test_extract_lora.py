@@ -11,6 +11,7 @@ from fewstep.errors import FewstepError
 from fewstep_distillation.extract_lora import extract, low_rank
 from fewstep_distillation.methods.consistency import Consistency, ConsistencyMethod
 from fewstep_distillation.recipe import DistillationRecipe
+from fewstep_models.block_removal import shortened, shortened_config
 from fewstep_models.checkpoint import Checkpoint
 from fewstep_models.sana import SanaConfig
 
@@ -65,6 +66,31 @@ def test_training_goes_on_from_it(
         torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=0)
     with pytest.raises(FewstepError, match="expected lora_rank = 2"):
         ConsistencyMethod(Consistency(), dataclasses.replace(start, lora_rank=3))
+
+
+def test_a_lora_may_stand_on_some_of_the_blocks(
+    folders: tuple[Path, Path], tmp_path: Path, recipe: Callable[..., DistillationRecipe]
+) -> None:
+    base, other = folders
+    whole = Checkpoint.load(other)
+    config = dataclasses.replace(whole.config, denoiser=shortened_config(whole.config.denoiser, (1,)))
+    dataclasses.replace(whole, config=config, denoiser=shortened(whole.denoiser, (1,))).save(
+        tmp_path / "short"
+    )
+    extract(tmp_path / "short", base, 2, tmp_path / "lora", blocks=(1,))
+    found, wanted = (
+        Checkpoint.load(tmp_path / "lora"),
+        Checkpoint.load(tmp_path / "short").denoiser.state_dict(),
+    )
+    assert found.config.blocks == (1,)
+    for name, value in found.denoiser.state_dict().items():
+        torch.testing.assert_close(value, wanted[name], atol=5e-3, rtol=0)
+    start = dataclasses.replace(recipe(Consistency(), lora_rank=2), start=str(tmp_path / "lora"))
+    method = ConsistencyMethod(Consistency(), start)
+    for name, value in method._checkpoint(method.module).denoiser.state_dict().items():
+        torch.testing.assert_close(value, found.denoiser.state_dict()[name], atol=1e-6, rtol=0)
+    with pytest.raises(FewstepError, match="expected blocks of a 'sana' with 2"):
+        extract(tmp_path / "short", base, 2, tmp_path / "lora", blocks=(2,))
 
 
 def test_what_does_not_go_together_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from fewstep.errors import FewstepError
 from fewstep_models import zoo
 from fewstep_models.autoencoder import Autoencoder, AutoencoderConfig
+from fewstep_models.block_removal import shortened_config
 from fewstep_models.checkpoint import (
     Checkpoint,
     CheckpointConfig,
@@ -172,6 +173,30 @@ def test_a_lora_is_added_to_the_weights_of_the_checkpoint_beside_it(
     save_file({"elsewhere.down": torch.ones(2, 2)}, lora_file(folder, "denoiser"))
     with pytest.raises(FewstepError, match=r"do not fit model.json"):
         Checkpoint.load(folder)
+
+
+def test_blocks_of_another_denoiser(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "base")
+    depth = getattr(checkpoint.config.denoiser, "depth", 0)
+    kept = (depth - 1, 0)
+    folder = tmp_path / "short"
+    folder.mkdir()
+    beside = {"autoencoder": "base", "denoiser": "base"}
+    small = shortened_config(checkpoint.config.denoiser, kept)
+    config = dataclasses.replace(checkpoint.config, denoiser=small, weights=beside, blocks=kept)
+    write_config(config, folder)
+    loaded = Checkpoint.load(folder)
+    assert loaded.config == config
+    before, after = checkpoint.denoiser.state_dict(), loaded.denoiser.state_dict()
+    for new, old in enumerate(kept):
+        name = ".attention.to_qkv.weight"
+        assert torch.equal(after[f"blocks.{new}{name}"], before[f"blocks.{old}{name}"].half().float())
+    loaded.save(tmp_path / "whole")
+    assert Checkpoint.load(tmp_path / "whole").config.blocks == ()
+    with pytest.raises(ValueError, match="expected a block of another checkpoint's denoiser for each"):
+        dataclasses.replace(config, blocks=(0,))
+    with pytest.raises(ValueError, match="expected blocks of a 'sana'"):
+        shortened_config(checkpoint.config.denoiser, (depth,))
 
 
 def test_a_saved_checkpoint_holds_all_its_weights(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -1,13 +1,19 @@
-"""Adversarial diffusion distillation (Sauer et al. 2023, arXiv:2311.17042), its discriminator on the teacher's features (LADD)."""
+"""Adversarial diffusion distillation (Sauer et al. 2023, ADD, arXiv:2311.17042; 2024, LADD, arXiv:2403.12015).
 
+The discriminator sees the teacher's features of latents (LADD), a classifier's features of pictures (ADD), or both.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from fewstep_distillation.critics import Discriminator, hinge, pooled, r1, tapped
+from fewstep_distillation.critics import Discriminator, block_channels, hinge, mean, pooled, r1, tapped
 from fewstep_distillation.flow import clean, maps, noised
+from fewstep_distillation.mobilenet import MobileNetV2
+from fewstep_distillation.picture_features import PictureFeatures, stage_channels
 from fewstep_distillation.score_distillation import score_distillation_weight
 from fewstep_distillation.student import Batch, Student, StudentConfig, require_parts
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
@@ -20,13 +26,14 @@ class Adversarial:
     """``-E D(F(x_theta)) + score_weight E c(sigma) |x_theta - sg x_teacher|^2`` against a hinge discriminator with R1.
 
     ``layers`` are the teacher's blocks F whose outputs the heads judge, after noise of a level from ``renoise`` on real and drawn
-    pictures alike. ``weighting`` of the teacher's part: c = alpha ("exponential"), or that of score distillation ("sds"). A part
+    pictures alike. ``stages`` are those of a classifier that sees the decoded pictures (``picture_features.py``). ``weighting`` of the teacher's part: c = alpha ("exponential"), or that of score distillation ("sds"). A part
     ``at_noise`` of the pictures is drawn from noise alone, beyond the share of that step. A part ``mismatched`` of the real pictures is shown
     to the discriminator with wrong captions besides.
     """
 
     type: str = field(default="adversarial", init=False)
     layers: tuple[int, ...] = (1, 4, 7, 9)
+    stages: tuple[int, ...] = ()
     score_weight: float = 1.0
     weighting: ScoreWeighting = "exponential"
     r1_weight: float = 1e-4
@@ -37,9 +44,10 @@ class Adversarial:
 
     def __post_init__(self) -> None:
         """Refuse a discriminator that sees nothing and negative weights."""
-        if not self.layers or min(self.score_weight, self.r1_weight, self.critic_rate) < 0:
+        if not (self.layers or self.stages) or min(self.score_weight, self.r1_weight, self.critic_rate) < 0:
             raise ValueError(
-                f"layers must name blocks and weights not be negative, found {self.layers}, {self.score_weight}, {self.r1_weight}"
+                f"layers must name blocks or stages be given, and weights not be negative, found {self.layers}, {self.stages}, "
+                f"{self.score_weight}, {self.r1_weight}, {self.critic_rate}"
             )
         if self.weighting not in ("exponential", "sds"):
             raise ValueError(f"weighting must be exponential or sds, found {self.weighting!r}")
@@ -60,7 +68,20 @@ class AdversarialMethod(Student):
         super().__init__(config)
         self.objective = objective
         self.critic_rate = objective.critic_rate
-        self.critic: nn.Module = Discriminator(objective.layers, self.checkpoint.config.denoiser)
+        backbone = self.checkpoint.config.denoiser
+        channels = block_channels(objective.layers, backbone) + stage_channels(objective.stages)
+        self.critic: nn.Module = Discriminator(channels, backbone.text_dim)
+        self.pictures: nn.Module | None = None
+
+    def prepare(self, device: torch.device) -> None:
+        """Fetch and move what sees pictures, if anything does."""
+        super().prepare(device)
+        if self.objective.stages:
+            network = MobileNetV2.from_pretrained(self.objective.stages)
+            decoder, statistics = self.checkpoint.autoencoder.decoder, self.checkpoint.config.latent
+            self.pictures = PictureFeatures(decoder, statistics, network).to(device)
+            if self.config.run.compile:
+                self.pictures.compile(dynamic=False)
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator
@@ -77,7 +98,8 @@ class AdversarialMethod(Student):
         """``-E D(F(x))`` of drawn latents; the critic's parameters must be frozen."""
         sigma = sample_sigma(self.objective.renoise, len(drawn), generator)
         x = noised(drawn, self.noise(drawn, generator), sigma)
-        return -self.judge(self.critic, self.features(x, sigma, batch), batch).mean()
+        features = self.features(x, sigma, batch) + self.seen(drawn, generator)
+        return -mean(self.judge(self.critic, features, batch))
 
     def critic_loss(
         self, critic: nn.Module, module: nn.Module, batch_size: int, generator: torch.Generator
@@ -89,16 +111,18 @@ class AdversarialMethod(Student):
             sigma = sample_sigma(self.objective.renoise, batch_size, generator)
             noise = self.noise(drawn, generator)
             real = self.features(noised(batch.x0, noise, sigma), sigma, batch)
+            real += self.seen(batch.x0, generator)
             refused = Batch(drawn, batch.states, batch.mask) + self.mismatched(
                 batch, self.objective.mismatched
             )
             index = torch.arange(len(refused.x0), device=self.device) % batch_size
             sigmas = sigma[index]
             fake = self.features(noised(refused.x0, noise[index], sigmas), sigmas, refused)
+            fake += self.seen(refused.x0, generator)
         real = [feature.float().requires_grad_() for feature in real]
         logits_real = self.judge(critic, real, batch)
         loss = hinge(logits_real, self.judge(critic, fake, refused))
-        penalty = r1(logits_real.float(), real)
+        penalty = r1(logits_real, real)
         return loss + self.objective.r1_weight * penalty, {
             "hinge": loss.detach(),
             "r1": penalty.detach(),
@@ -116,10 +140,22 @@ class AdversarialMethod(Student):
             self.teacher(x, 1000 * sigma, batch.states, batch.mask)
         return features
 
-    def judge(self, critic: nn.Module, features: list[Tensor], batch: Batch) -> Tensor:
-        """Logits (B, layers, h, w)."""
-        logits: Tensor = critic(features, pooled(batch.states, batch.mask))
+    def seen(self, latents: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """A classifier's features of the pictures of clean latents, if there are to be any."""
+        if self.pictures is None:
+            return []
+        chances = torch.rand(len(latents), 5, generator=generator, device=self.device)
+        with self.precision():
+            features: list[Tensor] = self.pictures(latents, chances)
+        return features
+
+    def judge(self, critic: nn.Module, features: list[Tensor], batch: Batch) -> list[Tensor]:
+        """Logits (B, h, w) of every head."""
+        logits: list[Tensor] = critic(features, pooled(batch.states, batch.mask))
         return logits
+
+    def _facts(self) -> Mapping[str, object]:
+        return {**super()._facts(), "layers": self.objective.layers, "stages": self.objective.stages}
 
     def _score_distance(self, drawn: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
         """``E c(sigma) |x_theta - sg x_teacher(x_theta noised)|^2``."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewstep_distillation.critics import Discriminator, pooled, tapped
+from fewstep_distillation.critics import Discriminator, block_channels, pooled, tapped
 from fewstep_distillation.flow import clean, noised
 from fewstep_distillation.score_distillation import gradient_loss
 from fewstep_distillation.student import Batch, Student, StudentConfig, require_parts
@@ -55,13 +55,13 @@ class FakeScore(nn.Module):
         super().__init__()
         self.layers = layers
         self.denoiser = denoiser
-        self.discriminator = Discriminator(layers, backbone)
+        self.discriminator = Discriminator(block_channels(layers, backbone), backbone.text_dim)
 
     def forward(self, x: Tensor, timestep: Tensor, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Velocity (B, C, h, w) and logits (B, layers, h, w)."""
         with tapped(self.denoiser, self.layers) as features:
             velocity = self.denoiser(x, timestep, states, mask)
-        return velocity, self.discriminator(features, pooled(states, mask))
+        return velocity, torch.stack(self.discriminator(features, pooled(states, mask)), 1)
 
 
 class DistributionMatchingMethod(Student):

@@ -14,6 +14,7 @@ from fewstep_distillation.flow import noised
 from fewstep_distillation.student import Student, StudentConfig
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
 from fewstep_models.backbones import BackboneConfig
+from fewstep_models.block_removal import shortened, shortened_config
 from fewstep_models.sana import SanaConfig
 
 
@@ -21,11 +22,13 @@ from fewstep_models.sana import SanaConfig
 class Features:
     """``L_task + output_weight L_out + feature_weight L_feat``, and captions dropped at the rate ``caption_dropout`` for guidance.
 
-    The outputs of the student's ``blocks``, through a linear map each, are compared with those of the teacher's ``teacher_blocks``.
+    The outputs of the student's ``blocks``, through a linear map each, are compared with those of the teacher's ``teacher_blocks``. The student is
+    a ``model`` of random weights, or has the blocks ``kept`` of the teacher, where there are any.
     """
 
     type: str = field(default="features", init=False)
     model: BackboneConfig = field(default_factory=lambda: SanaConfig(width=192, depth=6))
+    kept: tuple[int, ...] = ()
     blocks: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     teacher_blocks: tuple[int, ...] = (1, 3, 5, 6, 8, 9)
     output_weight: float = 1.0
@@ -35,10 +38,10 @@ class Features:
 
     def __post_init__(self) -> None:
         """Refuse blocks without a partner and blocks that the small network has not."""
-        depth = getattr(self.model, "depth", 0)
+        depth = len(self.kept) or getattr(self.model, "depth", 0)
         if len(self.blocks) != len(self.teacher_blocks) or not all(0 <= b < depth for b in self.blocks):
             raise ValueError(
-                f"blocks must be some of the model's {depth}, one for each of teacher_blocks, found {self.blocks} and {self.teacher_blocks}"
+                f"blocks must be some of the student's {depth}, one for each of teacher_blocks, found {self.blocks} and {self.teacher_blocks}"
             )
         if not 0 <= self.caption_dropout <= 1:
             raise ValueError(f"caption_dropout must lie in [0, 1], found {self.caption_dropout}")
@@ -71,7 +74,7 @@ class FeatureStudent(nn.Module):
 class FeaturesMethod(Student):
     """``|u_S - (n - x0)|^2``, ``|u_S - u_T|^2`` and, a mean over the blocks, ``|A f_S - f_T|^2 / |f_T|^2`` at the same noised latents.
 
-    The student starts from random weights, or from those of ``start``. It wants guidance as its teacher does, and its solver.
+    The student starts from random weights, from some of the teacher's blocks, or from the weights of ``start``. It wants guidance as its teacher does, and its solver.
     """
 
     sampler: ClassVar[str] = "flow-dpm++2m"
@@ -80,7 +83,10 @@ class FeaturesMethod(Student):
     def __init__(self, objective: Features, config: StudentConfig) -> None:
         super().__init__(config)
         self.objective = objective
-        if not config.start:
+        if objective.kept and not config.start:
+            self.backbone = shortened_config(self.backbone, objective.kept)
+            self.module = shortened(self.module, objective.kept)
+        elif not config.start:
             self.module, self.backbone = objective.model.build(), objective.model
         width, teacher_width = (
             int(getattr(model, "width", 0)) for model in (self.backbone, self.checkpoint.config.denoiser)

@@ -7,6 +7,7 @@ import torch
 
 from fewstep_distillation.flow import noised
 from fewstep_distillation.methods.adversarial import Adversarial, AdversarialMethod
+from fewstep_distillation.mobilenet import MobileNetV2
 from fewstep_distillation.recipe import DistillationRecipe
 from fewstep_distillation.score_distillation import score_distillation_gradient
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
@@ -76,6 +77,31 @@ def test_critics_loss_leaves_the_student_alone(method: AdversarialMethod) -> Non
     assert all(p.grad is None for p in method.module.parameters())
     assert all(p.grad is None for p in method.teacher.parameters())
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.critic.parameters())
+
+
+@pytest.mark.parametrize("layers", [(), (0, 1)])
+def test_discriminator_may_see_pictures(
+    layers: tuple[int, ...], recipe: Callable[..., DistillationRecipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ADD, alone or beside LADD: every head learns, and what they say reaches the student."""
+    torch.manual_seed(0)
+    network = MobileNetV2((0, 1)).eval().requires_grad_(False)
+    monkeypatch.setattr(MobileNetV2, "from_pretrained", lambda stages: network)
+    objective = Adversarial(layers=layers, stages=(0, 1), score_weight=0.0)
+    made = AdversarialMethod(objective, recipe(objective))
+    made.prepare(torch.device("cpu"))
+    assert len(list(made.critic.get_submodule("heads").children())) == len(layers) + 2
+    loss, metrics = made.critic_loss(made.critic, made.module, 4, torch.Generator().manual_seed(0))
+    loss.backward()
+    assert metrics["r1"] > 0
+    for head in made.critic.get_submodule("heads").children():
+        matrices = [p for p in head.parameters() if p.ndim > 1]
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in matrices)
+    made.critic.requires_grad_(False)
+    loss, _ = made.loss(made.module, 4, torch.Generator().manual_seed(0))
+    loss.backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in made.module.parameters())
+    assert all(p.grad is None for p in made.checkpoint.autoencoder.parameters())
 
 
 @pytest.mark.parametrize("fields", [{"layers": ()}, {"r1_weight": -1.0}, {"weighting": "nfsd"}])

@@ -12,6 +12,8 @@ from fewstep_distillation.methods.consistency import Consistency
 from fewstep_distillation.methods.features import Features, FeaturesMethod, relative
 from fewstep_distillation.recipe import DistillationRecipe, read_recipe
 from fewstep_distillation.train import train
+from fewstep_models import zoo
+from fewstep_models.block_removal import shortened_config
 from fewstep_models.checkpoint import Checkpoint
 from fewstep_models.sana import SanaConfig
 
@@ -76,12 +78,26 @@ def test_a_small_student_is_written_and_made_few_step(recipe: Recipe, teacher: P
     assert student.config.sampling.guidance == 1.0
 
 
-def test_phone_tier_has_four_million_parameters() -> None:
+def test_a_small_student_may_be_some_of_the_teachers_blocks(recipe: Recipe, teacher: Path) -> None:
+    """BK-SDM: block 1 alone, with a LoRA that adds nothing yet; the LoRA's checkpoint refers to the teacher's blocks."""
+    kept = Features(kept=(1,), blocks=(0,), teacher_blocks=(1,))
+    method = FeaturesMethod(kept, recipe(kept, lora_rank=2))
+    made = method._checkpoint(method.module.get_submodule("denoiser"))
+    assert getattr(made.config.denoiser, "depth", 0) == 1
+    wanted = Checkpoint.load(teacher).denoiser.state_dict()
+    for name, value in made.denoiser.state_dict().items():
+        torch.testing.assert_close(value, wanted[name.replace("blocks.0", "blocks.1")])
+
+
+def test_phone_tier_has_five_million_parameters() -> None:
     path = Path(__file__).parents[3] / "distillation" / "recipes" / "students" / "phone.toml"
     recipe = read_recipe(path)
     assert isinstance(recipe, DistillationRecipe)
     assert isinstance(recipe.objective, Features)
-    assert 3.8e6 < sum(p.numel() for p in recipe.objective.model.build().parameters()) < 4e6
+    config = shortened_config(
+        Checkpoint.load(zoo.resolve(recipe.teacher)).config.denoiser, recipe.objective.kept
+    )
+    assert 4.8e6 < sum(p.numel() for p in config.build().parameters()) < 4.9e6
 
 
 @pytest.mark.parametrize(
@@ -89,5 +105,5 @@ def test_phone_tier_has_four_million_parameters() -> None:
     [{"blocks": (0, 6), "teacher_blocks": (0, 1)}, {"teacher_blocks": (1,)}, {"caption_dropout": 2.0}],
 )
 def test_impossible_values_are_refused(fields: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"blocks must be some of the model's 6|caption_dropout must lie"):
+    with pytest.raises(ValueError, match=r"blocks must be some of the student's 6|caption_dropout must lie"):
         Features(**fields)  # type: ignore[arg-type]
