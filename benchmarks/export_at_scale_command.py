@@ -5,7 +5,7 @@
 The denoiser has Stable Diffusion 1.5's or Sana 0.6 B's real configuration and random FP16 weights; the text encoder, the autoencoder, the
 tokenizer and the scheduler are those of the tests' tiny pipelines (tests/export/checkpoints/tiny_pipelines.py). The command says what it
 forecasts and what every stage took; this script reads that. "coreml" makes packages in both precisions, and no graphs for ONNX Runtime. Writes
-results/export_at_scale_command.json, in which rows of other cases stay.
+results/export_at_scale_command.json, in which rows of other cases stay, each with its date.
 """
 
 import argparse
@@ -110,7 +110,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="fewstep-scale-") as folder:
             build(case, Path(folder))
             for precision in options.precisions or ("fp32", "both"):
-                rows.append(measure(case, Path(folder), precision))
+                rows.append({**measure(case, Path(folder), precision), "date": said["date"]})
                 print(json.dumps(rows[-1]), file=sys.stderr)
         measured = {(row["case"], row["precisions"]) for row in rows}
         kept = [row for row in earlier if (row["case"], row["precisions"]) not in measured]
