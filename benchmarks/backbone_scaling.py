@@ -8,7 +8,7 @@ they run in bfloat16 from CUDA graphs, so that small maps do not measure Python;
 core. "softmax" runs torch's fused attention, which never holds the scores; "softmax, scores in memory" is what an exported graph does.
 Memory is the peak above the weights. An exponent is the slope of the least-squares line through the logarithms from 1024 tokens
 on, and that between the last two points beside it. A crossover is where the softmax DiT becomes the slower one.
-Writes results/backbone_scaling_DEVICE.json and, where matplotlib is installed, results/backbone_scaling.svg of all devices.
+Writes results/backbone_scaling_DEVICE.json and, where matplotlib is installed, results/backbone_scaling.webp of all devices.
 """
 
 import argparse
@@ -236,7 +236,6 @@ def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "fewstep"  # the same figures give the same file
     import matplotlib.pyplot as plt
 
     figure, rows = plt.subplots(
@@ -259,7 +258,7 @@ def plot(results: Sequence[Mapping[str, Any]], path: Path) -> None:
             )
             panel.grid(alpha=0.3)
             panel.legend(fontsize=7)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=90, pil_kwargs={"quality": 80, "method": 6})
 
 
 def main() -> None:
@@ -282,7 +281,7 @@ def main() -> None:
     if find_spec("matplotlib"):
         files = sorted(RESULTS.glob("backbone_scaling_*.json"))
         plot(
-            [json.loads(file.read_text(encoding="utf-8")) for file in files], RESULTS / "backbone_scaling.svg"
+            [json.loads(file.read_text(encoding="utf-8")) for file in files], RESULTS / "backbone_scaling.webp"
         )
 
 
