@@ -1,9 +1,9 @@
 """What quantisation-aware fine-tuning is worth: the error of the INT8 denoiser, as ONNX Runtime computes it, before and after.
 
-    OMP_WAIT_POLICY=PASSIVE python benchmarks/quantisation_aware.py --seconds 120
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/quantisation_aware.py [--trained out/train/students/quantisation-aware-4 | --seconds 120]
 
-The method of distillation/recipes/students/quantisation-aware-4.toml on a CPU, on the checkpoint's own example prompts instead of a data set (it needs no
-pictures). Errors are relative, in the Euclidean norm, over the points at which the float network is asked while it draws prompts that neither
+Of a finished run of distillation/recipes/students/quantisation-aware-4.toml, or of its method for so long on a CPU, on the checkpoint's own example
+prompts instead of a data set (it needs no pictures). Errors are relative, in the Euclidean norm, over the points at which the float network is asked while it draws prompts that neither
 training nor calibration saw. Writes results/quantisation_aware.json.
 """
 
@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,6 +99,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--source", default="emoji-128-4step")
+    parser.add_argument("--trained", type=Path, help="the folder of a finished run, with its log and recipe")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=2e-6)
@@ -111,28 +113,37 @@ def main() -> None:
         "imitation_before": error(outputs(method.module, calls), expected),
     }
     print(found, flush=True)
-    updates, log = train(method, options.seconds, options.batch, options.rate)
-    plain = on_grid(method.module)
+    if options.trained:
+        plain, training = Checkpoint.load(options.trained).denoiser, facts_of(options.trained)
+    else:
+        training = train(method, options.seconds, options.batch, options.rate)
+        plain = on_grid(method.module)
+        found["imitation_after"] = error(outputs(method.module, calls), expected)
     found |= {
-        "imitation_after": error(outputs(method.module, calls), expected),
         "int8_after": error(in_integers(plain, calibration, calls), expected),
         "float_after": error(outputs(plain, calls), expected),
     }
-    training = {"updates": updates, "batch": options.batch, "rate": options.rate, "loss": log}
-    result = {
-        **facts("torch", "onnxruntime"),
-        "source": options.source,
-        "errors": found,
-        "training": training,
-    }
+    said = facts("torch", "onnxruntime")
+    result = {**said, "source": options.source, "errors": found, "training": training}
     TARGET.write_text(json.dumps(result, indent=1) + "\n")
-    print(found, updates)
+    print(found, training)
 
 
-def train(
-    method: QuantisationAwareMethod, seconds: float, batch: int, rate: float
-) -> tuple[int, list[float]]:
-    """Adam with a rate that falls to 0 over the time; the updates, and the loss in ten parts of them."""
+def facts_of(run: Path) -> dict[str, Any]:
+    """What a finished run tells of its training."""
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    said = json.loads((run / "recipe.json").read_text())["run"]
+    return {
+        "updates": log[-1]["step"],
+        "seconds": log[-1]["seconds"],
+        "batch": said["batch_size"],
+        "rate": said["learning_rate"],
+        "loss": [line["loss"] for line in log],
+    }
+
+
+def train(method: QuantisationAwareMethod, seconds: float, batch: int, rate: float) -> dict[str, Any]:
+    """Adam with a rate that falls to 0 over the time; what was done, and the loss in ten parts of it."""
     optimiser = torch.optim.Adam([p for p in method.module.parameters() if p.requires_grad], rate)
     losses: list[float] = []
     generator, begin = torch.Generator().manual_seed(3), time.monotonic()
@@ -144,7 +155,8 @@ def train(
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
-    return len(losses), [round(float(np.mean(part)), 6) for part in np.array_split(losses, 10)]
+    parts = [round(float(np.mean(part)), 6) for part in np.array_split(losses, 10)]
+    return {"updates": len(losses), "seconds": seconds, "batch": batch, "rate": rate, "loss": parts}
 
 
 if __name__ == "__main__":
