@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fewstep.samplers import flow_sigmas
 from fewstep_distillation.banks import build_banks
 from fewstep_distillation.data.dataset import EmojiDataset
+from fewstep_distillation.flow import noised
 from fewstep_distillation.lora import adapted_denoiser, fused, save_additions
 from fewstep_distillation.run_config import BankConfig, RunConfig, autocast
 from fewstep_distillation.samples import save_samples
@@ -139,6 +140,11 @@ class Student:
         count = round(part * len(batch.x0))
         states, mask = batch.states.roll(1, 0)[:count], batch.mask.roll(1, 0)[:count]
         return Batch(batch.x0[:count], states, mask)
+
+    def noised_alike(self, shown: Batch, noise: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Noised latents and levels (n,) of n examples: those of a batch of B, then others of it in its order, with its noise and levels (B,)."""
+        index = torch.arange(len(shown.x0), device=self.device) % len(sigma)
+        return noised(shown.x0, noise[index], sigma[index]), sigma[index]
 
     def steps_of(self, count: int, at_noise: float, generator: torch.Generator) -> Tensor:
         """Random steps (count,) of the student; a part ``at_noise`` of them is the first whatever the others are."""

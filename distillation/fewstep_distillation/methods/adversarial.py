@@ -115,9 +115,8 @@ class AdversarialMethod(Student):
             refused = Batch(drawn, batch.states, batch.mask) + self.mismatched(
                 batch, self.objective.mismatched
             )
-            index = torch.arange(len(refused.x0), device=self.device) % batch_size
-            sigmas = sigma[index]
-            fake = self.features(noised(refused.x0, noise[index], sigmas), sigmas, refused)
+            x, sigmas = self.noised_alike(refused, noise, sigma)
+            fake = self.features(x, sigmas, refused)
             fake += self.seen(refused.x0, generator)
         real = [feature.float().requires_grad_() for feature in real]
         logits_real = self.judge(critic, real, batch)

@@ -104,9 +104,8 @@ class DistributionMatchingMethod(Student):
         sigma, noise = self._score_sigma(batch_size, generator), self.noise(drawn, generator)
         wrong = self.mismatched(batch, self.objective.mismatched)
         shown = Batch(drawn, batch.states, batch.mask) + batch + wrong
-        index = torch.arange(len(shown.x0), device=self.device) % batch_size  # the same noise for all three
-        sigmas = sigma[index]
-        velocity, logits = self._told(critic, noised(shown.x0, noise[index], sigmas), sigmas, shown)
+        x, sigmas = self.noised_alike(shown, noise, sigma)
+        velocity, logits = self._told(critic, x, sigmas, shown)
         fake, real, refused = logits.split([batch_size, batch_size, len(wrong.x0)])
         flow = F.mse_loss(velocity[:batch_size], noise - drawn)
         gan = F.softplus(fake).mean() + F.softplus(-real).mean()
