@@ -1,10 +1,11 @@
 """What it costs to draw FP32's own pictures in 8 bits: PSNR on the same noise, size and speed of INT8 builds of one bundle.
 
-    OMP_WAIT_POLICY=PASSIVE python benchmarks/int8_fidelity.py emoji-web.fewstep --data data/emoji-128 --report int8-psnr-30.json
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/int8_fidelity.py likeness emoji-web.fewstep --report int8-psnr-30.json
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/int8_fidelity.py times emoji-web.fewstep
 
 The bundle gets those of the builds that it lacks, so give a copy. Prompts are captions that neither training nor calibration has seen, half of new
 things, half of known ones in new styles. A report is that of `fewstep evaluate emoji-web.fewstep --variant int8-psnr-30 --n 1150 --split held-out`;
-FP32's stands in results/int8_quality.json. Writes results/int8_fidelity.json.
+FP32's stands in results/int8_quality.json. Times want a quiet machine. Either command writes its part of results/int8_fidelity.json.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from facts import facts
 
+from fewstep.bench.quiet import Load, marks
 from fewstep.bundle import Bundle
 from fewstep.manifest import Manifest
 from fewstep.pipeline import Pipeline
@@ -32,6 +34,7 @@ from fewstep_quantization.pictures import Pictures, psnr
 from fewstep_quantization.search import Budget
 
 RESULTS = Path(__file__).parent / "results"
+TARGET = RESULTS / "int8_fidelity.json"
 FP32 = "fp32"
 BUILDS: Mapping[str, Mapping[str, Any]] = {
     "int8-default": {},
@@ -48,6 +51,7 @@ PARTS: Mapping[str, tuple[str, frozenset[str]]] = {
     "int8-psnr-30, text encoder in FP32": ("int8-psnr-30", frozenset({"denoiser", "decoder"})),
 }  # fmt: skip
 """Of which build which components are taken; the others are FP32's."""
+TIMED = (*BUILDS, "int8-psnr-30, text encoder in FP32")
 
 
 def build(path: Path) -> Bundle:
@@ -91,12 +95,13 @@ def products(bundle: Bundle, variant: str) -> dict[str, int]:
     return {"layers_in_integers": len(names) - planes, "layers_in_two_planes": planes}
 
 
-def speedups(bundle: Bundle, names: Sequence[str], comparison: Comparison) -> dict[str, dict[str, Any]]:
-    """Of every build over the first, whole pictures, medians of interleaved rounds of all with 95 % intervals."""
-    pipelines = [Pipeline(bundle, name, comparison.threads) for name in names]
+def speedups(bundle: Bundle, names: Sequence[str], comparison: Comparison, threads: int) -> dict[str, Any]:
+    """Of every build over the first, whole pictures, medians of interleaved rounds of all with 95 % intervals; `marks` says what disturbed."""
+    pipelines = [Pipeline(bundle, name, threads) for name in names]
     rounds(pipelines, replace(comparison, rounds=1))
+    before = Load.now()
     times = rounds(pipelines, comparison)
-    return {
+    return {"marks": marks(before, Load.now(), threads)} | {
         name: {
             "ms": round(1000 * median(own), 1),
             "speedup": round(median(times[0]) / median(own), 3),
@@ -126,11 +131,32 @@ def judged(report: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def likeness(bundle: Bundle, prompts: Sequence[str], reports: Sequence[Path]) -> dict[str, Any]:
+    """PSNR to FP32 of every build and mixture, its size, its layers; and what the reports say."""
+    expected, rows = draw(bundle, FP32, prompts), list[dict[str, Any]]()
+    for name in [*BUILDS, *PARTS]:
+        decibels = psnr(draw(bundle, name, prompts), expected)
+        compared = Comparison(name, FP32, prompts, bundle.step_table(None, None), 0)
+        figures = {
+            "build": name,
+            "psnr_mean": round(fmean(decibels), 2),
+            "psnr_interval": mean_interval(decibels),
+            "psnr_median": round(median(decibels), 2),
+            "psnr_worst": round(min(decibels), 2),
+            "size": size(bundle.manifest, compared),
+        }
+        rows.append({**figures, **products(bundle, name)})
+        print(rows[-1], flush=True)
+    judgements = [judged(json.loads(path.read_text(encoding="utf-8"))) for path in reports]
+    return {"pictures": len(prompts), "rows": rows, "judged": judgements}
+
+
 def main() -> None:
-    """Reads the options, builds, draws, times, writes."""
+    """Reads the options, builds, draws or times, and puts that into the file."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("what", choices=("likeness", "times"))
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", type=Path, default=Path("data/emoji-128"))
     parser.add_argument("--report", type=Path, action="append", default=[])
@@ -139,28 +165,15 @@ def main() -> None:
     options = parser.parse_args()
     bundle = build(options.bundle)
     prompts = unseen(EmojiDataset(options.data), bundle.manifest, options.pictures)
-    expected, rows = draw(bundle, FP32, prompts), list[dict[str, Any]]()
-    names, table = [*BUILDS, *PARTS], bundle.step_table(None, None)
-    comparison = Comparison("", FP32, prompts, table, options.rounds)
-    for name in names:
-        decibels = psnr(draw(bundle, name, prompts), expected)
-        figures = {"psnr_mean": round(fmean(decibels), 2), "psnr_interval": mean_interval(decibels)}
-        worst = {"psnr_median": round(median(decibels), 2), "psnr_worst": round(min(decibels), 2)}
-        cost = {"size": size(bundle.manifest, replace(comparison, build=name)), **products(bundle, name)}
-        rows.append({"build": name, **figures, **worst, **cost})
-        print(rows[-1], flush=True)
-    times = {n: speedups(bundle, [FP32, *names], replace(comparison, threads=n)) for n in (1, 2)}
-    result = {
-        **facts("onnxruntime", "numpy"),
-        "bundle": bundle.manifest.name,
-        "step_table": table.name,
-        "pictures": len(prompts),
-        "rounds": options.rounds,
-        "fp32_ms": {n: times[n][FP32]["ms"] for n in times},
-        "rows": [{**row, "by_threads": {n: times[n][row["build"]] for n in times}} for row in rows],
-        "judged": [judged(json.loads(path.read_text(encoding="utf-8"))) for path in options.report],
-    }
-    (RESULTS / "int8_fidelity.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.what == "likeness":
+        found = likeness(bundle, prompts, options.report)
+    else:
+        comparison = Comparison("", FP32, prompts, bundle.step_table(None, None), options.rounds)
+        times = {str(n): speedups(bundle, [FP32, *TIMED], comparison, n) for n in (1, 2)}
+        found = {"rounds": options.rounds, "by_threads": times}
+    result = json.loads(TARGET.read_text(encoding="utf-8")) if TARGET.exists() else {}
+    result[options.what] = {**facts("onnxruntime", "numpy"), "bundle": bundle.manifest.name, **found}
+    TARGET.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
