@@ -1,11 +1,13 @@
 """Quality against latency of teacher and students on our own data, after Table 2 of the survey.
 
-    python benchmarks/distillation_table.py EVALUATION.json ... --bundle out/emoji-128-4step.fewstep [--rounds 7] [--threads 2]
+    python benchmarks/distillation_table.py EVALUATION.json ... --bundle out/emoji-128-4step.fewstep [--own emoji-128-phone=out/phone.fewstep]
+        [--rounds 7] [--threads 2]
 
 The survey is "Towards efficient diffusion models for text-conditioned image synthesis: architecture design, samplers and distillation".
 The quality comes from files of `benchmarks/evaluate_checkpoints.py`, which must have judged the same number of prompts of the same split.
-The latency is measured here: prompt to picture by ONNX Runtime, one call of every way of sampling a round. A student has the network of its
-teacher, so that one bundle stands for all: what differs is how often the network is asked, with guidance for two rows at a time.
+The latency is measured here: prompt to picture by ONNX Runtime, one call of every way of sampling a round. Most students have the network of
+their teacher, so that one bundle stands for all: what differs is how often the network is asked, with guidance for two rows at a time. Those with
+another network have their --own bundle.
 Writes results/distillation.json and its plot; prints the table of docs/distillation.md.
 """
 
@@ -36,15 +38,17 @@ METHODS = {
     "ConsistencyMethod": "consistency (LCM)",
     "CFGAwareMethod": "CFG-aware",
     "AdversarialMethod": "adversarial (LADD)",
-    "adversarial": "adversarial (LADD), LoRA",
-    "DistributionMatchingMethod": "distribution matching (DMD2)",
+    "FeaturesMethod": "features (BK-SDM)",
     "distribution-matching": "distribution matching (DMD2)",
+    "DistributionMatchingMethod": "distribution matching (DMD2)",
     "ReflowMethod": "reflow",
     "ContinuousConsistencyMethod": "sCM",
     "SprintMethod": "Sprint",
 }
-Way = tuple[str, int, float]
-"""(sampler, steps, guidance)."""
+ZOO = {"emoji-128-dmd-4": "emoji-128-4step"}
+"""Names of runs that are in the zoo under another name."""
+Way = tuple[str, str, int, float]
+"""(checkpoint with a bundle of its own or "", sampler, steps, guidance)."""
 
 
 def judged_rows(files: Sequence[Path]) -> list[dict[str, Any]]:
@@ -66,11 +70,10 @@ def judged_rows(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def _row(row: Mapping[str, Any], result: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    method = row["training"]["method"]
     return {
         "role": "student" if "teacher" in row["training"] else "teacher",
-        "checkpoint": row["name"],
-        "method": METHODS.get(method, method),
+        "checkpoint": ZOO.get(row["name"], row["name"]),
+        "method": method_of(row["training"]),
         "sampler": row["sampler"],
         "steps": row["steps"],
         "evaluations": row["evaluations"],
@@ -85,32 +88,48 @@ def _row(row: Mapping[str, Any], result: Mapping[str, Any], file: Path) -> dict[
     }
 
 
-def latencies(ways: Sequence[Way], bundle: Path, count: int, threads: int) -> dict[Way, list[float]]:
+def method_of(training: Mapping[str, Any]) -> str:
+    """The method by its paper's name, with what the discriminator sees and whether it is a LoRA."""
+    name = METHODS.get(training["method"], training["method"])
+    if training.get("stages"):
+        name = name.replace("(LADD)", "(ADD and LADD)")
+    return f"{name}, LoRA" if "lora_rank" in training else name
+
+
+def latencies(
+    ways: Sequence[Way], bundles: Mapping[str, Path], count: int, threads: int
+) -> dict[Way, list[float]]:
     """Seconds of every round, by the way of sampling."""
-    pipeline = Pipeline(bundle, threads=threads)
-    prompts = spread(pipeline.manifest.prompts, count)
-    calls = {
-        way: generation_call(pipeline, prompts, 0, pipeline.step_table(way[1], way[0]), way[2])
-        for way in ways
-    }
+    pipelines = {name: Pipeline(bundle, threads=threads) for name, bundle in bundles.items()}
+    prompts = spread(pipelines[""].manifest.prompts, count)
+    calls = {}
+    for way in ways:
+        name, sampler, steps, guidance = way
+        step_table = pipelines[name].step_table(steps, sampler)
+        calls[way] = generation_call(pipelines[name], prompts, 0, step_table, guidance)
     drawn = rounds({str(i): calls[way] for i, way in enumerate(ways)}, 1, count)
     return {way: [one.seconds for one in drawn[str(i)].timed] for i, way in enumerate(ways)}
 
 
-def table(files: Sequence[Path], bundle: Path, count: int, threads: int) -> dict[str, Any]:
-    """The whole result."""
+def table(files: Sequence[Path], bundles: Mapping[str, Path], count: int, threads: int) -> dict[str, Any]:
+    """The whole result; the bundle of checkpoints without one of their own is named ""."""
     rows = judged_rows(files)
-    ways = sorted({(row["sampler"], row["steps"], row["guidance"]) for row in rows})
-    seconds = latencies(ways, bundle, count, threads)
+
+    def way_of(row: Mapping[str, Any]) -> Way:
+        name = row["checkpoint"] if row["checkpoint"] in bundles else ""
+        return name, row["sampler"], row["steps"], row["guidance"]
+
+    ways = sorted({way_of(row) for row in rows})
+    seconds = latencies(ways, bundles, count, threads)
     slowest = max(ways, key=lambda way: statistics.median(seconds[way]))
     for row in rows:
-        own = seconds[row["sampler"], row["steps"], row["guidance"]]
+        own = seconds[way_of(row)]
         row["latency_ms"] = 1e3 * statistics.median(own)
         row["times_faster"] = statistics.median(a / b for a, b in zip(seconds[slowest], own, strict=True))
     return {
         "what": "Frechet distance to the training pictures, text-image R@1, prompt to picture by ONNX Runtime in FP32",
         "n": json.loads(files[0].read_text(encoding="utf-8"))["n"],
-        "command": f"python benchmarks/{Path(__file__).name} {' '.join(file.name for file in files)} --bundle {bundle.name} "
+        "command": f"python benchmarks/{Path(__file__).name} {' '.join(file.name for file in files)} {_said(bundles)} "
         f"--rounds {count} --threads {threads}",
         "threads": threads,
         "device": to_json(this_device()),
@@ -118,9 +137,15 @@ def table(files: Sequence[Path], bundle: Path, count: int, threads: int) -> dict
     }
 
 
+def _said(bundles: Mapping[str, Path]) -> str:
+    options = (
+        f"--own {name}={path.name}" if name else f"--bundle {path.name}" for name, path in bundles.items()
+    )
+    return " ".join(options)
+
+
 def plot(result: Mapping[str, Any], path: Path) -> None:
     """Quality against latency, a line a checkpoint."""
-    matplotlib.rcParams["svg.hashsalt"] = "fewstep"
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in result["rows"]:
@@ -136,7 +161,7 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
         ylabel="Frechet distance, lower is better",
     )
     axes.legend(fontsize=7)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=100, pil_kwargs={"quality": 80, "method": 6})
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -162,14 +187,18 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("evaluations", nargs="+", type=Path)
     parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--own", action="append", default=[], metavar="CHECKPOINT=BUNDLE")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=TARGET)
     options = parser.parse_args(arguments)
     atomic.require_writable(options.out)
-    result = table(options.evaluations, options.bundle, options.rounds, options.threads)
+    bundles = {"": options.bundle} | {
+        name: Path(path) for name, path in (own.split("=", 1) for own in options.own)
+    }
+    result = table(options.evaluations, bundles, options.rounds, options.threads)
     atomic.write_bytes(options.out, (json.dumps(result, indent=1) + "\n").encode())
-    plot(result, options.out.with_suffix(".svg"))
+    plot(result, options.out.with_suffix(".webp"))
     print(markdown(result))
 
 

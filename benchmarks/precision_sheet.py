@@ -1,6 +1,6 @@
 """Eight of a bundle's examples by several of its builds, a row each, from the same noise: to be looked at.
 
-    python benchmarks/precision_sheet.py emoji-128-4step.fewstep fp32 int8 w4 -o docs/images/int8-pictures.png
+    python benchmarks/precision_sheet.py emoji-128-4step.fewstep fp32 int8 w4 -o docs/images/int8-pictures.webp
 
 Figures of the same builds come of int8_quality.py.
 """
@@ -28,7 +28,7 @@ def write_sheet(file: Path, rows: Mapping[str, Array]) -> None:
     pictures = [to_pil(picture) for row in rows.values() for picture in row]
     captions = [build for build, row in rows.items() for _ in row]
     sheet = contact_sheet(pictures, captions, columns=len(pictures) // len(rows))
-    sheet.convert("RGB").quantize(128).save(file, optimize=True)
+    sheet.convert("RGB").save(file, quality=80, method=6)
 
 
 def main() -> None:
