@@ -281,7 +281,8 @@ def main() -> None:
     if find_spec("matplotlib"):
         files = sorted(RESULTS.glob("backbone_scaling_*.json"))
         plot(
-            [json.loads(file.read_text(encoding="utf-8")) for file in files], RESULTS / "backbone_scaling.webp"
+            [json.loads(file.read_text(encoding="utf-8")) for file in files],
+            RESULTS / "backbone_scaling.webp",
         )
 
 

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import matplotlib.pyplot as plt
+from facts import text_of
 
 from fewstep import atomic
 from fewstep.bench.device import this_device
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str]) -> None:
         name: Path(path) for name, path in (own.split("=", 1) for own in options.own)
     }
     result = table(options.evaluations, bundles, options.rounds, options.threads)
-    atomic.write_bytes(options.out, (json.dumps(result, indent=1) + "\n").encode())
+    atomic.write_bytes(options.out, text_of(result).encode())
     plot(result, options.out.with_suffix(".webp"))
     print(markdown(result))
 

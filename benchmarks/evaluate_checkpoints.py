@@ -8,7 +8,6 @@ row. Prompts are the held-out ones unless --split says otherwise. Files for a ma
 
 import argparse
 import dataclasses
-import json
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from facts import text_of
 
 from fewstep import atomic
 from fewstep_distillation.metrics import offline
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
     config = EvaluateConfig(options.n, options.seed, options.split)
     bench = offline.Workbench.open(options)
     for result in measure(bench, options.checkpoints, config, facts_of(options, arguments)):
-        atomic.write_bytes(options.out, (json.dumps(result, indent=1) + "\n").encode())
+        atomic.write_bytes(options.out, text_of(result).encode())
         row = result["rows"][-1]
         print(
             f"{row['name']:>32} {row['sampler']}-{row['steps']}, guidance {row['guidance']:g}: FD {row['frechet']['train']:.2f}, "

@@ -1,8 +1,10 @@
 """What a file of results says beside its figures, so that one command makes them again and nobody compares machines unawares."""
 
+import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,3 +22,9 @@ def facts(*packages: str, threads: int | None = None) -> dict[str, Any]:
         "threads": cores if threads is None else threads,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
+
+
+def text_of(result: Mapping[str, Any]) -> str:
+    """A result as the text of its file, five digits a number."""
+    shorter = json.loads(json.dumps(result), parse_float=lambda digits: float(f"{float(digits):.5g}"))
+    return json.dumps(shorter, indent=1) + "\n"
