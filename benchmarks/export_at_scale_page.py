@@ -71,11 +71,10 @@ def packages(rows: Rows) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     names = ("coreml-fp32", "coreml-fp32-check", "coreml-fp16", "coreml-fp16-check")
-    lines += [
-        f"| {row['case']} | {_whole(row)} | {' | '.join(_stages(row, names))} |"
-        for row in rows
-        if row["precisions"] == "coreml"
-    ]
+    measured = [row for row in rows if row["precisions"] == "coreml"]
+    if not measured:
+        return "Not measured yet (`python benchmarks/export_at_scale_command.py --precisions coreml`)."
+    lines += [f"| {row['case']} | {_whole(row)} | {' | '.join(_stages(row, names))} |" for row in measured]
     return "\n".join(lines)
 
 
