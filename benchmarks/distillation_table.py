@@ -146,21 +146,24 @@ def _said(bundles: Mapping[str, Path]) -> str:
 
 def plot(result: Mapping[str, Any], path: Path) -> None:
     """Quality against latency, a line a checkpoint."""
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9.5, 4.4), layout="constrained")
     lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in result["rows"]:
         lines.setdefault((row["role"], f"{row['checkpoint']}, {row['sampler']}"), []).append(row)
-    for (role, name), rows in sorted(lines.items(), reverse=True):
+    colours = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
+    for ((role, name), rows), colour in zip(sorted(lines.items(), reverse=True), colours, strict=False):
         rows = sorted(rows, key=lambda row: row["latency_ms"])
         x, y = [row["latency_ms"] for row in rows], [row["frechet"] for row in rows]
-        axes.plot(x, y, "s--" if role == "teacher" else "o-", label=f"{role}: {name}", markersize=4)
+        axes.plot(
+            x, y, "s--" if role == "teacher" else "o-", label=f"{role}: {name}", markersize=4, color=colour
+        )
     axes.set(
         xscale="log",
         yscale="log",
         xlabel="milliseconds, prompt to picture",
         ylabel="Frechet distance, lower is better",
     )
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=100, pil_kwargs={"quality": 80, "method": 6})
 
 
