@@ -65,7 +65,7 @@ class Inputs:
         """Prompts that calibration has not seen, evenly apart; where it has seen all, some of these."""
         seen = self.calibration.prompts
         lines = [p for p in self.bundle.manifest.prompts.in_styles() if p not in set(seen)] or list(seen)
-        return lines[:: max(1, len(lines) // count)][:count]
+        return _apart(lines, count)
 
 
 def _prompts(config: QuantizeConfig, bundle: Bundle) -> tuple[str, ...]:
@@ -79,5 +79,9 @@ def _prompts(config: QuantizeConfig, bundle: Bundle) -> tuple[str, ...]:
             raise FewstepError(
                 f"expected a text file of prompts, found none that can be read ({type(error).__name__}), at {config.prompts}; check the path"
             ) from None
-    every = max(1, len(lines) // config.pictures)
-    return tuple(lines[::every][: config.pictures])
+    return tuple(_apart(lines, config.pictures))
+
+
+def _apart(lines: Sequence[str], count: int) -> Sequence[str]:
+    """So many of the lines, evenly apart, or all."""
+    return lines[:: max(1, len(lines) // count)][:count]

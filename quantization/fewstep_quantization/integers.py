@@ -75,10 +75,7 @@ def build_integers(config: QuantizeConfig, inputs: Inputs, on_progress: OnProgre
     points: list[Point] = []
     chosen, costly = None, dict[str, str]()
     if config.budget != Budget():
-
-        def quantise(exclude: Collection[str]) -> onnx.ModelProto:
-            return calibrated.graph(name, wide[name], exclude)
-
+        quantise = partial(calibrated.graph, name, wide[name])
         errors, points = _searched(config, inputs, name, statics[name], quantise, on_progress)
         chosen = within(points, config.budget)
         costly = {layer: f"costs {errors[layer].error:.3f} of the output" for layer in chosen.float_layers}
@@ -116,7 +113,7 @@ def _planes(
     static = calibrated.statics[name]
     layers = [layer.name for layer in static.linears]
     calls = _calls(inputs, name, static)
-    choices = by_worth(static.graph, lambda planes: calibrated.graph(name, planes), layers, calls)
+    choices = by_worth(static.graph, partial(calibrated.graph, name), layers, calls)
     return fewest(choices, reached)
 
 
