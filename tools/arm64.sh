@@ -7,7 +7,7 @@ folder=$(realpath -m "${1:?expected a folder}")
 [ -e "$folder/complete" ] && exit 0
 command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "expected apt-get and dpkg, found none; use Debian 12" >&2; exit 1; }
 rm -rf "$folder"
-mkdir -p "$folder"/{lists/partial,cache/archives/partial,sources,root,site,wheels}
+mkdir -p "$folder"/{lists/partial,cache/archives/partial,sources,sysroot,site,wheels}
 : >"$folder/status"
 
 # From where this machine has its own packages; the state of packages is one apart, the machine's is neither read nor written.
@@ -23,7 +23,7 @@ apt_of() { # ARCHITECTURE SUITE COMMAND...: apt-get with this architecture and s
 
 apt_of arm64 bookworm update
 apt_of arm64 bookworm -y --no-install-recommends --download-only install python3.11-minimal libpython3.11-stdlib libstdc++6 libgcc-s1
-for deb in "$folder"/cache/archives/*.deb; do dpkg -x "$deb" "$folder/root"; done
+for deb in "$folder"/cache/archives/*.deb; do dpkg -x "$deb" "$folder/sysroot"; done
 
 # The qemu of Debian 12 itself crashes when it imports ONNX Runtime 1.29 and later.
 host=$(dpkg --print-architecture)
@@ -40,8 +40,8 @@ for wheel in "$folder"/wheels/*.whl; do "${PYTHON:-python3}" -m zipfile -e "$whe
 cat >"$folder/python3" <<SCRIPT
 #!/bin/sh
 # -cpu cortex-a76: the Raspberry Pi 5. A path of modules that the caller gives goes before the wheels.
-PYTHONHOME=$folder/root/usr PYTHONPATH="\${PYTHONPATH:+\$PYTHONPATH:}$folder/site" exec $folder/qemu/usr/bin/qemu-aarch64 -cpu cortex-a76 \\
-    -L $folder/root $folder/root/usr/bin/python3.11 "\$@"
+PYTHONHOME=$folder/sysroot/usr PYTHONPATH="\${PYTHONPATH:+\$PYTHONPATH:}$folder/site" exec $folder/qemu/usr/bin/qemu-aarch64 -cpu cortex-a76 \\
+    -L $folder/sysroot $folder/sysroot/usr/bin/python3.11 "\$@"
 SCRIPT
 chmod +x "$folder/python3"
 touch "$folder/complete"

@@ -9,7 +9,7 @@ folder=$(realpath -m "${1:?expected a folder}")
 command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "expected apt-get and dpkg, found none; use Debian" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || { echo "expected root, which changes the root folder for the compiler; run it as root" >&2; exit 1; }
 rm -rf "$folder"
-mkdir -p "$folder"/{lists/partial,cache/archives/partial,sources,root}
+mkdir -p "$folder"/{lists/partial,cache/archives/partial,sources,sysroot}
 : >"$folder/status"
 
 # From where this machine has its own packages; the state of packages is one apart, the machine's is neither read nor written.
@@ -23,15 +23,15 @@ trixie() {
 }
 trixie update
 trixie -y --no-install-recommends --download-only install swiftlang libc6-dev libgcc-14-dev libstdc++-14-dev
-for deb in "$folder"/cache/archives/*.deb; do dpkg -x "$deb" "$folder/root"; done
+for deb in "$folder"/cache/archives/*.deb; do dpkg -x "$deb" "$folder/sysroot"; done
 rm -rf "$folder/cache" "$folder/lists"
-mkdir -p "$folder"/root/{proc,tmp,checks}
-for link in bin lib lib64 sbin; do ln -s "usr/$link" "$folder/root/$link"; done
+mkdir -p "$folder"/sysroot/{proc,tmp,checks}
+for link in bin lib lib64 sbin; do ln -s "usr/$link" "$folder/sysroot/$link"; done
 
 cat >"$folder/inside" <<'SCRIPT'
 #!/bin/sh
 # The compiler finds its libraries by /proc. The mounts are seen by this command alone.
-root=$(dirname "$(realpath "$0")")/root
+root=$(dirname "$(realpath "$0")")/sysroot
 work=$(realpath "$1")
 shift
 exec unshare --mount sh -c 'root=$1 work=$2; shift 2; mount --bind /proc "$root/proc" && mount --bind "$work" "$root/checks" && exec chroot "$root" "$@"' \
