@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fewstep_distillation.mobilenet import CHANNELS, MobileNetV2
 from fewstep_distillation.pictures import composite
 from fewstep_models.autoencoder import Decoder
-from fewstep_models.checkpoint import LatentStatistics
+from fewstep_models.checkpoint import Checkpoint, LatentStatistics
 
 _SHIFT, _ZOOM = 0.125, 0.1
 
@@ -31,6 +31,31 @@ class PictureFeatures(nn.Module):
         white, grey = chances[:, 3] < 0.5, chances[:, 4]
         background = torch.where(white, 1.0, grey)[:, None, None, None]
         features: list[Tensor] = self.network(composite(moved(picture, chances[:, :3]), background))
+        return features
+
+
+class Seen:
+    """The features of the pictures of clean latents, for a discriminator that sees these ``stages``; none where there are no stages."""
+
+    def __init__(self, stages: Sequence[int], checkpoint: Checkpoint) -> None:
+        self.stages, self.checkpoint = stages, checkpoint
+        self.network: nn.Module | None = None
+
+    def prepare(self, device: torch.device, compiled: bool) -> None:
+        """Fetch and move the classifier, if there is anything to see."""
+        if self.stages:
+            network = MobileNetV2.from_pretrained(self.stages)
+            decoder, statistics = self.checkpoint.autoencoder.decoder, self.checkpoint.config.latent
+            self.network = PictureFeatures(decoder, statistics, network).to(device)
+            if compiled:
+                self.network.compile(dynamic=False)
+
+    def __call__(self, latents: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Features (B, C, h, w) of each stage for denoiser latents (B, C, h, w)."""
+        if self.network is None:
+            return []
+        chances = torch.rand(len(latents), 5, generator=generator, device=latents.device)
+        features: list[Tensor] = self.network(latents, chances)
         return features
 
 

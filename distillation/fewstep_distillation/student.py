@@ -75,7 +75,7 @@ class Student:
     """A method without its loss. A student needs no guidance unless its method says so, and is sampled by ``sampler``."""
 
     sampler: ClassVar[str] = "flow-euler"
-    keeps_guidance: ClassVar[bool] = False
+    keeps_guidance: bool = False
 
     def __init__(self, config: StudentConfig) -> None:
         self.config = config

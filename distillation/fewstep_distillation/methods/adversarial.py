@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from fewstep_distillation.critics import Discriminator, block_channels, hinge, mean, pooled, r1, tapped
 from fewstep_distillation.flow import clean, maps, noised
-from fewstep_distillation.mobilenet import MobileNetV2
-from fewstep_distillation.picture_features import PictureFeatures, stage_channels
+from fewstep_distillation.picture_features import Seen, stage_channels
 from fewstep_distillation.score_distillation import score_distillation_weight
 from fewstep_distillation.student import Batch, Student, StudentConfig, require_parts
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
@@ -71,17 +70,12 @@ class AdversarialMethod(Student):
         backbone = self.checkpoint.config.denoiser
         channels = block_channels(objective.layers, backbone) + stage_channels(objective.stages)
         self.critic: nn.Module = Discriminator(channels, backbone.text_dim)
-        self.pictures: nn.Module | None = None
+        self.pictures = Seen(objective.stages, self.checkpoint)
 
     def prepare(self, device: torch.device) -> None:
         """Fetch and move what sees pictures, if anything does."""
         super().prepare(device)
-        if self.objective.stages:
-            network = MobileNetV2.from_pretrained(self.objective.stages)
-            decoder, statistics = self.checkpoint.autoencoder.decoder, self.checkpoint.config.latent
-            self.pictures = PictureFeatures(decoder, statistics, network).to(device)
-            if self.config.run.compile:
-                self.pictures.compile(dynamic=False)
+        self.pictures.prepare(device, self.config.run.compile)
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator
@@ -141,12 +135,8 @@ class AdversarialMethod(Student):
 
     def seen(self, latents: Tensor, generator: torch.Generator) -> list[Tensor]:
         """A classifier's features of the pictures of clean latents, if there are to be any."""
-        if self.pictures is None:
-            return []
-        chances = torch.rand(len(latents), 5, generator=generator, device=self.device)
         with self.precision():
-            features: list[Tensor] = self.pictures(latents, chances)
-        return features
+            return self.pictures(latents, generator)
 
     def judge(self, critic: nn.Module, features: list[Tensor], batch: Batch) -> list[Tensor]:
         """Logits (B, h, w) of every head."""

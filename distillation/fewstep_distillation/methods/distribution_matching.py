@@ -1,6 +1,10 @@
-"""Distribution matching distillation (Yin et al. 2024, DMD2, arXiv:2405.14867)."""
+"""Distribution matching distillation (Yin et al. 2024, DMD2, arXiv:2405.14867).
+
+Its discriminator sees the fake score's features of noised latents, and a classifier's of pictures if it is to (``picture_features.py``).
+"""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -8,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewstep_distillation.critics import Discriminator, block_channels, pooled, tapped
+from fewstep_distillation.critics import Discriminator, block_channels, mean, pooled, r1, tapped
 from fewstep_distillation.flow import clean, noised
+from fewstep_distillation.picture_features import Seen, stage_channels
 from fewstep_distillation.score_distillation import gradient_loss
 from fewstep_distillation.student import Batch, Student, StudentConfig, require_parts
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
@@ -20,6 +25,7 @@ from fewstep_models.backbones import BackboneConfig
 class DistributionMatching:
     """``fake_updates`` of the fake score before each of the student; ``gan_weight`` of the heads on the fake score's features.
 
+    ``stages`` are those of a classifier that sees the decoded pictures, with R1 on its features of real ones.
     A part ``at_noise`` of the student's updates goes to its first step beyond that step's share, so that it draws in one step too. A part
     ``mismatched`` of the real pictures is shown to the discriminator with wrong captions besides.
     """
@@ -28,18 +34,21 @@ class DistributionMatching:
     fake_updates: int = 2
     critic_rate: float = 1.0
     layers: tuple[int, ...] = (4, 9)
+    stages: tuple[int, ...] = ()
     gan_weight: float = 0.01
     fake_gan_weight: float = 0.03
+    r1_weight: float = 1e-4
     at_noise: float = 0.0
     mismatched: float = 0.0
     score_levels: TimestepConfig = field(default_factory=lambda: TimestepConfig("uniform"))
 
     def __post_init__(self) -> None:
         """Refuse a fake score that never learns and negative weights."""
-        if self.fake_updates < 1 or not self.layers or min(self.gan_weight, self.fake_gan_weight) < 0:
+        weights = self.gan_weight, self.fake_gan_weight, self.r1_weight
+        if self.fake_updates < 1 or not self.layers or min(weights) < 0:
             raise ValueError(
                 "fake_updates must be positive, layers name blocks and weights not be negative, "
-                f"found {self.fake_updates}, {self.layers}, {self.gan_weight}, {self.fake_gan_weight}"
+                f"found {self.fake_updates}, {self.layers}, {weights}"
             )
         require_parts(at_noise=self.at_noise, mismatched=self.mismatched)
 
@@ -49,19 +58,24 @@ class DistributionMatching:
 
 
 class FakeScore(nn.Module):
-    """The flow of the student's own pictures, with a discriminator on its features."""
+    """The flow of the student's own pictures, with a discriminator on its features and on those of ``stages``."""
 
-    def __init__(self, denoiser: nn.Module, layers: tuple[int, ...], backbone: BackboneConfig) -> None:
+    def __init__(
+        self, denoiser: nn.Module, layers: tuple[int, ...], stages: tuple[int, ...], backbone: BackboneConfig
+    ) -> None:
         super().__init__()
         self.layers = layers
         self.denoiser = denoiser
-        self.discriminator = Discriminator(block_channels(layers, backbone), backbone.text_dim)
+        channels = block_channels(layers, backbone) + stage_channels(stages)
+        self.discriminator = Discriminator(channels, backbone.text_dim)
 
-    def forward(self, x: Tensor, timestep: Tensor, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Velocity (B, C, h, w) and logits (B, layers, h, w)."""
+    def forward(
+        self, x: Tensor, timestep: Tensor, states: Tensor, mask: Tensor, seen: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Velocity (B, C, h, w) and logits (B, h, w) of each layer and stage; ``seen`` are the stages' features."""
         with tapped(self.denoiser, self.layers) as features:
             velocity = self.denoiser(x, timestep, states, mask)
-        return velocity, torch.stack(self.discriminator(features, pooled(states, mask)), 1)
+        return velocity, self.discriminator([*features, *seen], pooled(states, mask))
 
 
 class DistributionMatchingMethod(Student):
@@ -74,7 +88,14 @@ class DistributionMatchingMethod(Student):
         self.objective = objective
         self.critic_updates, self.critic_rate = objective.fake_updates, objective.critic_rate
         denoiser = copy.deepcopy(self.teacher).requires_grad_(True)
-        self.critic: nn.Module = FakeScore(denoiser, objective.layers, self.checkpoint.config.denoiser)
+        backbone = self.checkpoint.config.denoiser
+        self.critic: nn.Module = FakeScore(denoiser, objective.layers, objective.stages, backbone)
+        self.pictures = Seen(objective.stages, self.checkpoint)
+
+    def prepare(self, device: torch.device) -> None:
+        """Fetch and move what sees pictures, if anything does."""
+        super().prepare(device)
+        self.pictures.prepare(device, self.config.run.compile)
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator
@@ -84,13 +105,15 @@ class DistributionMatchingMethod(Student):
         drawn = self.draw(module, batch, generator)
         sigma = self._score_sigma(batch_size, generator)
         x = noised(drawn, self.noise(drawn, generator), sigma)
-        fake, logits = self._told(self.critic, x, sigma, batch)
+        with self.precision():
+            seen = self.pictures(drawn, generator)
+        fake, logits = self._told(self.critic, x, sigma, batch, seen)
         with torch.no_grad():
             real = clean(x, self.guided(x, sigma, batch), sigma)
             scale = (drawn - real).abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-3)
             gradient = (clean(x, fake, sigma) - real) / scale
         matching = gradient_loss(drawn, gradient) / drawn[0].numel()
-        adversarial = F.softplus(-logits).mean()
+        adversarial = mean([F.softplus(-of_head) for of_head in logits])
         metrics = {"adversarial": adversarial.detach(), "direction": gradient.square().mean()}
         return matching + self.objective.gan_weight * adversarial, metrics
 
@@ -98,20 +121,33 @@ class DistributionMatchingMethod(Student):
         self, critic: nn.Module, module: nn.Module, batch_size: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Flow matching on the student's pictures, and the discriminator's logistic loss on real, drawn and wrongly captioned ones."""
-        batch = self.batch(batch_size, generator)
+        objective, batch = self.objective, self.batch(batch_size, generator)
         with torch.no_grad():
             drawn = self.draw(module, batch, generator)
         sigma, noise = self._score_sigma(batch_size, generator), self.noise(drawn, generator)
-        wrong = self.mismatched(batch, self.objective.mismatched)
+        wrong = self.mismatched(batch, objective.mismatched)
         shown = Batch(drawn, batch.states, batch.mask) + batch + wrong
+        parts = [batch_size, batch_size, len(wrong.x0)]
+        with torch.no_grad(), self.precision():
+            seen = [feature.split(parts) for feature in self.pictures(shown.x0, generator)]
+        of_real = [real.float().requires_grad_() for _, real, _ in seen]
+        rejoined = [
+            torch.cat([fake, real, refused]) for (fake, _, refused), real in zip(seen, of_real, strict=True)
+        ]
         x, sigmas = self.noised_alike(shown, noise, sigma)
-        velocity, logits = self._told(critic, x, sigmas, shown)
-        fake, real, refused = logits.split([batch_size, batch_size, len(wrong.x0)])
+        velocity, logits = self._told(critic, x, sigmas, shown, rejoined)
         flow = F.mse_loss(velocity[:batch_size], noise - drawn)
-        gan = F.softplus(fake).mean() + F.softplus(-real).mean()
-        if len(refused):
-            gan = gan + F.softplus(refused).mean()
-        return flow + self.objective.fake_gan_weight * gan, {"flow": flow.detach(), "gan": gan.detach()}
+        fake, real, refused = zip(*(of_head.split(parts) for of_head in logits), strict=True)
+        gan = mean([F.softplus(of_head) for of_head in fake]) + mean(
+            [F.softplus(-of_head) for of_head in real]
+        )
+        if len(wrong.x0):
+            gan = gan + mean([F.softplus(of_head) for of_head in refused])
+        metrics = {"flow": flow.detach(), "gan": gan.detach()}
+        if of_real:
+            penalty = r1(real[len(objective.layers) :], of_real)
+            gan, metrics["r1"] = gan + objective.r1_weight * penalty, penalty.detach()
+        return flow + objective.fake_gan_weight * gan, metrics
 
     def draw(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Clean latents (B, C, h, w) after a random number of the student's own steps; the last one alone has gradients."""
@@ -130,7 +166,9 @@ class DistributionMatchingMethod(Student):
         """Levels within [0.02, 0.98], where both scores are known."""
         return 0.02 + 0.96 * sample_sigma(self.objective.score_levels, count, generator)
 
-    def _told(self, critic: nn.Module, x: Tensor, sigma: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _told(
+        self, critic: nn.Module, x: Tensor, sigma: Tensor, batch: Batch, seen: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
         with self.precision():
-            velocity, logits = critic(x, 1000 * sigma, batch.states, batch.mask)
-        return velocity.float(), logits.float()
+            velocity, logits = critic(x, 1000 * sigma, batch.states, batch.mask, seen)
+        return velocity.float(), [of_head.float() for of_head in logits]

@@ -20,7 +20,10 @@ from fewstep_models.sana import SanaConfig
 
 @dataclass(frozen=True)
 class Features:
-    """``L_task + output_weight L_out + feature_weight L_feat``, and captions dropped at the rate ``caption_dropout`` for guidance.
+    """``task_weight L_task + output_weight L_out + feature_weight L_feat``, and captions dropped at the rate ``caption_dropout`` for guidance.
+
+    ``guided``: the outputs are the teacher's with guidance, and the student needs none (Meng et al. 2022, arXiv:2210.03142). Guidance would
+    make a small network's errors several times as large.
 
     The outputs of the student's ``blocks``, through a linear map each, are compared with those of the teacher's ``teacher_blocks``. The student is
     a ``model`` of random weights, or has the blocks ``kept`` of the teacher, where there are any.
@@ -31,6 +34,8 @@ class Features:
     kept: tuple[int, ...] = ()
     blocks: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     teacher_blocks: tuple[int, ...] = (1, 3, 5, 6, 8, 9)
+    guided: bool = False
+    task_weight: float = 1.0
     output_weight: float = 1.0
     feature_weight: float = 1.0
     caption_dropout: float = 0.1
@@ -74,15 +79,16 @@ class FeatureStudent(nn.Module):
 class FeaturesMethod(Student):
     """``|u_S - (n - x0)|^2``, ``|u_S - u_T|^2`` and, a mean over the blocks, ``|A f_S - f_T|^2 / |f_T|^2`` at the same noised latents.
 
-    The student starts from random weights, from some of the teacher's blocks, or from the weights of ``start``. It wants guidance as its teacher does, and its solver.
+    The student starts from random weights, from some of the teacher's blocks, or from the weights of ``start``. It takes its teacher's solver,
+    and wants guidance as its teacher does unless that is what it learns.
     """
 
     sampler: ClassVar[str] = "flow-dpm++2m"
-    keeps_guidance: ClassVar[bool] = True
 
     def __init__(self, objective: Features, config: StudentConfig) -> None:
         super().__init__(config)
         self.objective = objective
+        self.keeps_guidance = not objective.guided
         if objective.kept and not config.start:
             self.backbone = shortened_config(self.backbone, objective.kept)
             self.module = shortened(self.module, objective.kept)
@@ -101,13 +107,21 @@ class FeaturesMethod(Student):
         batch = self.with_dropout(self.batch(batch_size, generator), objective.caption_dropout, generator)
         sigma, noise = sample_sigma(objective.levels, batch_size, generator), self.noise(batch.x0, generator)
         x = noised(batch.x0, noise, sigma)
+        scale = self.guidance if objective.guided else 1.0
         with torch.no_grad(), self.precision(), tapped(self.teacher, objective.teacher_blocks) as taught:
-            told = self.teacher(x, 1000 * sigma, batch.states, batch.mask).float()
+            told, _ = self.branches(self.teacher, x, sigma, batch, scale)
+        taught = [
+            feature[-batch_size:] for feature in taught
+        ]  # those of the captions, the last half under guidance
         velocity, features = module(x, 1000 * sigma, batch.states, batch.mask)
         task = F.mse_loss(velocity.float(), noise - batch.x0)
         output = F.mse_loss(velocity.float(), told)
         distance = torch.stack([relative(a, b) for a, b in zip(features, taught, strict=True)]).mean()
-        total = task + objective.output_weight * output + objective.feature_weight * distance
+        total = (
+            objective.task_weight * task
+            + objective.output_weight * output
+            + objective.feature_weight * distance
+        )
         return total, {"task": task.detach(), "output": output.detach(), "features": distance.detach()}
 
     def write(self, module: nn.Module, folder: Path) -> None:

@@ -11,6 +11,7 @@ from fewstep_distillation.methods.distribution_matching import (
     DistributionMatching,
     DistributionMatchingMethod,
 )
+from fewstep_distillation.mobilenet import MobileNetV2
 from fewstep_distillation.recipe import DistillationRecipe
 from fewstep_distillation.student import Batch
 
@@ -99,3 +100,31 @@ def test_fake_score_learns_the_flow_of_drawn_pictures(method: DistributionMatchi
 def test_impossible_values_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="fake_updates must be positive"):
         DistributionMatching(**fields)  # type: ignore[arg-type]
+
+
+def test_discriminator_may_see_pictures(
+    recipe: Callable[..., DistillationRecipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the fake score's features: every head learns, the flow's part is as it was, and what they say reaches the student."""
+    torch.manual_seed(0)
+    network = MobileNetV2((0, 1)).eval().requires_grad_(False)
+    monkeypatch.setattr(MobileNetV2, "from_pretrained", lambda stages: network)
+    objective = DistributionMatching(layers=(1,), stages=(0, 1), gan_weight=1.0, mismatched=0.5)
+    made = DistributionMatchingMethod(objective, recipe(objective))
+    made.prepare(torch.device("cpu"))
+    made.guidance = 1.0  # the scores agree, so that only the discriminator moves the student
+    loss, metrics = made.critic_loss(made.critic, made.module, 4, torch.Generator().manual_seed(0))
+    loss.backward()
+    expected = metrics["flow"] + 0.03 * (metrics["gan"] + 1e-4 * metrics["r1"])
+    torch.testing.assert_close(loss.detach(), expected)
+    assert metrics["r1"] > 0
+    heads = list(made.critic.get_submodule("discriminator.heads").children())
+    assert len(heads) == 3
+    for head in heads:
+        matrices = [p for p in head.parameters() if p.ndim > 1]
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in matrices)
+    made.critic.requires_grad_(False)
+    loss, _ = made.loss(made.module, 4, torch.Generator().manual_seed(0))
+    loss.backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 1e-5 for p in made.module.parameters())
+    assert all(p.grad is None for p in made.checkpoint.autoencoder.parameters())

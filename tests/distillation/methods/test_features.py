@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from fewstep_distillation.critics import tapped
+from fewstep_distillation.flow import noised
 from fewstep_distillation.methods.consistency import Consistency
 from fewstep_distillation.methods.features import Features, FeaturesMethod, relative
 from fewstep_distillation.recipe import DistillationRecipe, read_recipe
+from fewstep_distillation.timesteps import sample_sigma
 from fewstep_distillation.train import train
 from fewstep_models import zoo
 from fewstep_models.block_removal import shortened_config
@@ -87,6 +91,26 @@ def test_a_small_student_may_be_some_of_the_teachers_blocks(recipe: Recipe, teac
     wanted = Checkpoint.load(teacher).denoiser.state_dict()
     for name, value in made.denoiser.state_dict().items():
         torch.testing.assert_close(value, wanted[name.replace("blocks.0", "blocks.1")])
+
+
+def test_guidance_may_be_learnt(recipe: Recipe) -> None:
+    """The outputs wanted are the guided ones, the features those of the captions, and the student needs no guidance."""
+    guided = dataclasses.replace(OBJECTIVE, guided=True, task_weight=0.0, caption_dropout=0.0)
+    method = FeaturesMethod(guided, recipe(guided))
+    method.prepare(torch.device("cpu"))
+    loss, metrics = method.loss(method.module, 4, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(loss.detach(), metrics["output"] + metrics["features"])
+    generator = torch.Generator().manual_seed(0)
+    batch = method.with_dropout(method.batch(4, generator), 0.0, generator)
+    sigma, noise = sample_sigma(guided.levels, 4, generator), method.noise(batch.x0, generator)
+    x = noised(batch.x0, noise, sigma)
+    velocity, features = method.module(x, 1000 * sigma, batch.states, batch.mask)
+    with tapped(method.teacher, (1,)) as taught:
+        method.teacher(x, 1000 * sigma, batch.states, batch.mask)
+    wanted = method.guided(x, sigma, batch)
+    torch.testing.assert_close(metrics["output"], F.mse_loss(velocity, wanted).detach())
+    torch.testing.assert_close(metrics["features"], relative(features[0], taught[0]).detach())
+    assert method._checkpoint(method.module.get_submodule("denoiser")).config.sampling.guidance == 1.0
 
 
 def test_phone_tier_has_five_million_parameters() -> None:
