@@ -45,8 +45,8 @@ METHODS = {
     "ContinuousConsistencyMethod": "sCM",
     "SprintMethod": "Sprint",
 }
-ZOO = {"emoji-128-dmd-4": "emoji-128-4step"}
-"""Names of runs that are in the zoo under another name."""
+NOW = {"emoji-128-dmd-4": "emoji-128-4step", "emoji-128-dmd1": "emoji-128-distribution-matching-pictures-1"}
+"""Names of runs that are in the zoo, or have a recipe, under another name."""
 Way = tuple[str, str, int, float]
 """(checkpoint with a bundle of its own or "", sampler, steps, guidance)."""
 
@@ -72,7 +72,7 @@ def judged_rows(files: Sequence[Path]) -> list[dict[str, Any]]:
 def _row(row: Mapping[str, Any], result: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return {
         "role": "student" if "teacher" in row["training"] else "teacher",
-        "checkpoint": ZOO.get(row["name"], row["name"]),
+        "checkpoint": NOW.get(row["name"], row["name"]),
         "method": method_of(row["training"]),
         "sampler": row["sampler"],
         "steps": row["steps"],
@@ -92,7 +92,7 @@ def method_of(training: Mapping[str, Any]) -> str:
     """The method by its paper's name, with what the discriminator sees and whether it is a LoRA."""
     name = METHODS.get(training["method"], training["method"])
     if training.get("stages"):
-        name = name.replace("(LADD)", "(ADD and LADD)")
+        name = name.replace("(LADD)", "(ADD and LADD)").replace("(DMD2)", "(DMD2 and ADD)")
     return f"{name}, LoRA" if "lora_rank" in training else name
 
 

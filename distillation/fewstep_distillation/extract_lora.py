@@ -21,6 +21,7 @@ from fewstep_distillation.lora import Adapted, add_lora, additions_of, save_addi
 from fewstep_models import zoo
 from fewstep_models.block_removal import shortened, shortened_config
 from fewstep_models.checkpoint import COMPONENTS, Checkpoint, lora_file, write_config
+from fewstep_models.sana import SanaDenoiser
 
 
 def low_rank(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -68,6 +69,9 @@ def extract(other: Path, base: Path, rank: int, output: Path, blocks: Sequence[i
         except ValueError as error:
             raise FewstepError(f"cannot take those blocks of {base}: {error}") from error
         whole = shortened(whole, blocks)
+    if isinstance(whole, SanaDenoiser) and getattr(taken.config.denoiser, "positions", False):
+        whole.add_positions()
+        architecture = dataclasses.replace(architecture, positions=True)  # type: ignore[arg-type]
     if taken.config.denoiser != architecture:
         raise FewstepError(f"expected checkpoints of one architecture, found others in {other} and {base}")
     module = approximated(whole, taken.denoiser, rank)

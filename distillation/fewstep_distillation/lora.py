@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fewstep.errors import FewstepError
 from fewstep_models.checkpoint import load_weights, lora_file, read_config
-from fewstep_models.lora import DOWN, read_additions
+from fewstep_models.lora import DOWN, UP, read_additions
 
 
 class Adapted(nn.Module):
@@ -67,10 +67,11 @@ def adapted_denoiser(folder: Path, rank: int) -> nn.Module:
     """
     config = read_config(folder)
     module: nn.Module = config.denoiser.build()
-    load_weights(module, config.weight_file(folder, "denoiser"), blocks=config.blocks)
+    additions = read_additions(lora_file(folder, "denoiser")) if "denoiser" in config.loras else {}
+    whole = {name: value for name, value in additions.items() if not name.endswith((DOWN, UP))}
+    load_weights(module, config.weight_file(folder, "denoiser"), whole, config.blocks)
     add_lora(module, rank)
-    if "denoiser" in config.loras:
-        additions = read_additions(lora_file(folder, "denoiser"))
+    if additions:
         found = next((len(value) for name, value in additions.items() if name.endswith(DOWN)), 0)
         if found != rank:
             raise FewstepError(

@@ -11,6 +11,7 @@ import torch
 from accelerate.utils import compile_regions
 from torch import Tensor, nn
 
+from fewstep.errors import FewstepError
 from fewstep.samplers import flow_sigmas
 from fewstep_distillation.banks import build_banks
 from fewstep_distillation.data.dataset import EmojiDataset
@@ -20,6 +21,7 @@ from fewstep_distillation.run_config import BankConfig, RunConfig, autocast
 from fewstep_distillation.samples import save_samples
 from fewstep_models import zoo
 from fewstep_models.checkpoint import Checkpoint, SamplingDefaults, lora_file
+from fewstep_models.sana import SanaConfig, SanaDenoiser
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class StudentConfig:
     ``teacher`` is a checkpoint folder or a zoo name, and ``start`` another one whose network the student starts from (the teacher's
     where it is empty); it may be smaller than the teacher. ``guidance`` is the teacher's scale (its own where None), which becomes a
     part of the student. ``shift`` moves the student's levels to more noise. A ``lora_rank`` > 0 trains a LoRA of that rank on the weights
-    it starts from.
+    it starts from. ``positions`` gives a Sana tables of positions where it has none.
     """
 
     run: RunConfig
@@ -40,6 +42,7 @@ class StudentConfig:
     guidance: float | None = None
     shift: float = 1.0
     lora_rank: int = 0
+    positions: bool = False
     bank: BankConfig = field(default_factory=BankConfig)
 
     def __post_init__(self) -> None:
@@ -89,6 +92,8 @@ class Student:
         else:
             self.module = copy.deepcopy(start.denoiser).requires_grad_(True)
         self.backbone = start.config.denoiser
+        if config.positions:
+            self.backbone = _positioned(self.module)
         own = self.checkpoint.config.sampling.guidance
         self.guidance = own if config.guidance is None else config.guidance
 
@@ -220,3 +225,17 @@ class Student:
             "teacher_guidance": self.guidance,
             **({"lora_rank": self.config.lora_rank} if self.config.lora_rank else {}),
         }
+
+
+def _positioned(module: nn.Module) -> SanaConfig:
+    """Give a Sana tables of positions.
+
+    Raises:
+        FewstepError: it is another network.
+    """
+    if not isinstance(module, SanaDenoiser):
+        raise FewstepError(
+            f"expected a Sana to give positions to, found {type(module).__name__}; leave out positions"
+        )
+    module.add_positions()
+    return module.config

@@ -178,9 +178,9 @@ class Checkpoint:
         config = read_config(folder)
         autoencoder, denoiser = Autoencoder(config.autoencoder), config.denoiser.build()
         for component, network in zip(COMPONENTS, (autoencoder, denoiser), strict=True):
-            lora = lora_file(folder, component) if component in config.loras else None
+            additions = read_additions(lora_file(folder, component)) if component in config.loras else {}
             blocks = config.blocks if component == "denoiser" else ()
-            load_weights(network, config.weight_file(folder, component), lora, blocks)
+            load_weights(network, config.weight_file(folder, component), additions, blocks)
         networks = (autoencoder.eval().requires_grad_(False), denoiser.eval().requires_grad_(False))
         return cls(config, *networks, _words(config, folder))
 
@@ -251,8 +251,10 @@ def lora_file(folder: Path, component: str) -> Path:
     return folder / f"{component}.lora.safetensors"
 
 
-def load_weights(module: nn.Module, path: Path, lora: Path | None = None, blocks: Sequence[int] = ()) -> None:
-    """Read weights into a module, as float32, with the additions of a LoRA; of a deeper network's, those of ``blocks``.
+def load_weights(
+    module: nn.Module, path: Path, additions: Mapping[str, Tensor] | None = None, blocks: Sequence[int] = ()
+) -> None:
+    """Read weights into a module, as float32, with the additions of a LoRA (``lora.py``); of a deeper network's, those of ``blocks``.
 
     Raises:
         FewstepError: the file is missing or damaged, or names and shapes are not those of the module.
@@ -263,10 +265,9 @@ def load_weights(module: nn.Module, path: Path, lora: Path | None = None, blocks
         raise FewstepError(
             f"cannot read the weights {path}: {error}; restore the file and run again"
         ) from error
-    additions = read_additions(lora) if lora else {}
     state = of_blocks(state, blocks) if blocks else state
     try:
-        module.load_state_dict(with_additions(state, additions))
+        module.load_state_dict(with_additions(state, additions or {}))
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise FewstepError(

@@ -1,7 +1,7 @@
 """A network as low-rank additions to another's weights, in one safetensors file (Hu et al. 2021, arXiv:2106.09685).
 
 ``NAME.down`` (rank, columns) and ``NAME.up`` (rows, rank) say ``W + up down`` for the weight NAME, whatever its further axes of size 1; any
-other name is a small parameter (a bias, a table, a depthwise kernel) that stands in the place of the other network's.
+other name is a small parameter (a bias, a table, a depthwise kernel) that stands in the place of the other network's, if it has such a one.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def with_additions(state: Mapping[str, Tensor], additions: Mapping[str, Tensor])
             product = additions[weight + UP].float() @ value.float()
             made[weight] = made[weight] + product.reshape(made[weight].shape)
         elif not name.endswith(UP):
-            made[name] = value.float().reshape(made[name].shape)
+            made[name] = value.float().reshape(made[name].shape if name in made else value.shape)
     return made
 
 

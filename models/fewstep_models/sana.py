@@ -1,5 +1,6 @@
 """Sana's linear diffusion transformer (Xie et al. 2024, arXiv:2410.10629), small enough for a phone."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,9 @@ from fewstep_models.sizes import require_positive
 class SanaConfig:
     """Sizes of a :class:`SanaDenoiser`.
 
-    ``latent_channels`` and ``size`` give the latent (C, size, size); ``text_dim`` is the width of the text states.
+    ``latent_channels`` and ``size`` give the latent (C, size, size); ``text_dim`` is the width of the text states. ``positions``: a learnt
+    vector for each row and each column is added to the first features. A deep network needs none: the padding of its 3x3 convolutions
+    tells it the place. That goes no further from the edge than there are blocks.
     """
 
     type: str = field(default="sana", init=False)
@@ -42,6 +45,7 @@ class SanaConfig:
     text_dim: int = 384
     time_dim: int = 256
     attention_eps: float = 0.1
+    positions: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that no model can have."""
@@ -135,7 +139,7 @@ class SanaDenoiser(nn.Module):
     """Velocity network ``u(x_t, t, text)`` of a rectified flow, ``u = noise - x0``.
 
     latents (B, C, h, w), timestep (B,) = 1000 sigma, text_states (B, L, text_dim), text_mask (B, L) with 1 on tokens and 0 on padding,
-    all float32 -> velocity (B, C, h, w). No positional embedding: the padding of the 3x3 convolutions gives the place.
+    all float32 -> velocity (B, C, h, w).
     """
 
     def __init__(self, config: SanaConfig) -> None:
@@ -150,6 +154,8 @@ class SanaDenoiser(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.randn(2, width) / width**0.5)
         self.proj_out = nn.Conv2d(width, config.latent_channels, 1)
         self._initialise()
+        if config.positions:
+            self._tables_of_positions()
 
     def _initialise(self) -> None:
         """Output layers start at zero, so that the untrained network predicts no velocity and cross-attention adds nothing yet."""
@@ -162,10 +168,24 @@ class SanaDenoiser(nn.Module):
         text = self.text(text_states)
         bias = mask_bias(text_mask)
         x = self.patch_embed(latents)
+        if self.config.positions:
+            x = x + self.rows + self.columns
         for block in self.blocks:
             x = block(x, text, bias, modulation)
         shift, scale = (self.scale_shift_table + e[:, None]).to(x.dtype)[..., None, None].unbind(1)
         return self.proj_out(self.norm_out(x) * (1 + scale) + shift)
+
+    def add_positions(self) -> None:
+        """Give a network without positions tables of zeros, which change nothing yet."""
+        if not self.config.positions:
+            self.config = dataclasses.replace(self.config, positions=True)
+            self._tables_of_positions()
+
+    def _tables_of_positions(self) -> None:
+        width, size = self.config.width, self.config.size
+        device = self.proj_out.weight.device
+        self.rows = nn.Parameter(torch.zeros(width, size, 1, device=device))
+        self.columns = nn.Parameter(torch.zeros(width, 1, size, device=device))
 
     def load_diffusers(self, state: Mapping[str, Tensor]) -> None:
         """Load a ``SanaTransformer2DModel``.

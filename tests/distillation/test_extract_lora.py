@@ -13,7 +13,7 @@ from fewstep_distillation.methods.consistency import Consistency, ConsistencyMet
 from fewstep_distillation.recipe import DistillationRecipe
 from fewstep_models.block_removal import shortened, shortened_config
 from fewstep_models.checkpoint import Checkpoint
-from fewstep_models.sana import SanaConfig
+from fewstep_models.sana import SanaConfig, SanaDenoiser
 
 
 def test_product_is_the_nearest_of_its_rank() -> None:
@@ -91,6 +91,26 @@ def test_a_lora_may_stand_on_some_of_the_blocks(
         torch.testing.assert_close(value, found.denoiser.state_dict()[name], atol=1e-6, rtol=0)
     with pytest.raises(FewstepError, match="expected blocks of a 'sana' with 2"):
         extract(tmp_path / "short", base, 2, tmp_path / "lora", blocks=(2,))
+
+
+def test_positions_that_the_base_has_not_come_with_the_lora(
+    folders: tuple[Path, Path], tmp_path: Path, recipe: Callable[..., DistillationRecipe]
+) -> None:
+    base, other = folders
+    made = Checkpoint.load(other)
+    assert isinstance(made.denoiser, SanaDenoiser)
+    made.denoiser.add_positions()
+    torch.nn.init.normal_(made.denoiser.rows)
+    config = dataclasses.replace(made.config, denoiser=made.denoiser.config)
+    dataclasses.replace(made, config=config).save(tmp_path / "positioned")
+    extract(tmp_path / "positioned", base, 2, tmp_path / "lora")
+    found = Checkpoint.load(tmp_path / "lora").denoiser.state_dict()
+    torch.testing.assert_close(found["rows"], made.denoiser.rows.detach(), atol=1e-2, rtol=0)
+    start = dataclasses.replace(recipe(Consistency(), lora_rank=2), start=str(tmp_path / "lora"))
+    method = ConsistencyMethod(Consistency(), start)
+    assert method.backbone == config.denoiser
+    for name, value in method._checkpoint(method.module).denoiser.state_dict().items():
+        torch.testing.assert_close(value, found[name], atol=1e-6, rtol=0)
 
 
 def test_what_does_not_go_together_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from fewstep_distillation.methods.consistency import Consistency
 from fewstep_distillation.recipe import DistillationRecipe
 from fewstep_distillation.train import train
 from fewstep_models.checkpoint import Checkpoint, load_weights, lora_file
+from fewstep_models.lora import read_additions
 from fewstep_models.sana import SanaDenoiser
 
 INPUTS = (torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0]), torch.randn(2, 5, 32), torch.ones(2, 5))
@@ -72,6 +73,6 @@ def test_a_run_leaves_a_plain_checkpoint_and_the_lora_that_makes_it(
         if not torch.equal(value, before.state_dict()[name])
     }
     assert {"blocks.0.attention.to_qkv.weight", "blocks.0.ffn.conv_depth.weight"} <= changed
-    load_weights(before, teacher / "denoiser.safetensors", lora_file(made, "denoiser"))
+    load_weights(before, teacher / "denoiser.safetensors", read_additions(lora_file(made, "denoiser")))
     for name, value in before.state_dict().items():
         torch.testing.assert_close(value, plain.state_dict()[name], atol=1e-3, rtol=1e-3)

@@ -33,6 +33,17 @@ def test_levels_are_shifted_to_noise(recipe: Callable[..., DistillationRecipe]) 
     torch.testing.assert_close(student.levels, torch.tensor([1.0, 0.75, 0.0]))
 
 
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_a_student_may_be_given_positions(recipe: Callable[..., DistillationRecipe], lora_rank: int) -> None:
+    """Tables of zeros, which learn; the teacher has none, and the student's checkpoint says that it has."""
+    student = Student(dataclasses.replace(recipe(Progressive(), lora_rank=lora_rank), positions=True))
+    own, of_teacher = dict(student.module.named_parameters()), dict(student.teacher.named_parameters())
+    assert {"rows", "columns"} <= {name for name, p in own.items() if p.requires_grad and not p.any()}
+    assert "rows" not in of_teacher
+    made = student._checkpoint(student.module).config.denoiser
+    assert made == dataclasses.replace(student.checkpoint.config.denoiser, positions=True)  # type: ignore[arg-type]
+
+
 def test_latents_come_with_one_of_their_own_captions(student: Student) -> None:
     batch = student.batch(32, torch.Generator().manual_seed(0))
     bank, text = student.latents, student.text

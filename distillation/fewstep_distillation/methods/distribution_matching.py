@@ -4,7 +4,7 @@ Its discriminator sees the fake score's features of noised latents, and a classi
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -161,6 +161,10 @@ class DistributionMatchingMethod(Student):
             if step < last:
                 x = noised(drawn, self.noise(drawn, generator), self.levels[step + 1].expand(count))
         return drawn
+
+    def _facts(self) -> Mapping[str, object]:
+        stages = {"stages": self.objective.stages} if self.objective.stages else {}
+        return {**super()._facts(), **stages}
 
     def _score_sigma(self, count: int, generator: torch.Generator) -> Tensor:
         """Levels within [0.02, 0.98], where both scores are known."""
