@@ -82,6 +82,11 @@ def hinge(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     return mean([F.relu(1 - logits) for logits in real]) + mean([F.relu(1 + logits) for logits in fake])
 
 
+def logistic(logits: Sequence[Tensor], *, real: bool) -> Tensor:
+    """``E softplus(-D)`` of what is to be taken for real, ``E softplus(D)`` of what is not, a mean over the heads."""
+    return mean([F.softplus(-of_head if real else of_head) for of_head in logits])
+
+
 def mean(logits: Sequence[Tensor]) -> Tensor:
     """The mean over the heads of each one's mean."""
     return torch.stack([of_head.float().mean() for of_head in logits]).mean()

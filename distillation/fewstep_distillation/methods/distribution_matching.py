@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewstep_distillation.critics import Discriminator, block_channels, mean, pooled, r1, tapped
+from fewstep_distillation.critics import Discriminator, block_channels, logistic, pooled, r1, tapped
 from fewstep_distillation.flow import clean, noised
 from fewstep_distillation.picture_features import Seen, stage_channels
 from fewstep_distillation.score_distillation import gradient_loss
@@ -113,7 +113,7 @@ class DistributionMatchingMethod(Student):
             scale = (drawn - real).abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-3)
             gradient = (clean(x, fake, sigma) - real) / scale
         matching = gradient_loss(drawn, gradient) / drawn[0].numel()
-        adversarial = mean([F.softplus(-of_head) for of_head in logits])
+        adversarial = logistic(logits, real=True)
         metrics = {"adversarial": adversarial.detach(), "direction": gradient.square().mean()}
         return matching + self.objective.gan_weight * adversarial, metrics
 
@@ -128,24 +128,17 @@ class DistributionMatchingMethod(Student):
         wrong = self.mismatched(batch, objective.mismatched)
         shown = Batch(drawn, batch.states, batch.mask) + batch + wrong
         parts = [batch_size, batch_size, len(wrong.x0)]
-        with torch.no_grad(), self.precision():
-            seen = [feature.split(parts) for feature in self.pictures(shown.x0, generator)]
-        of_real = [real.float().requires_grad_() for _, real, _ in seen]
-        rejoined = [
-            torch.cat([fake, real, refused]) for (fake, _, refused), real in zip(seen, of_real, strict=True)
-        ]
+        seen, seen_of_real = self._seen(shown, parts, generator)
         x, sigmas = self.noised_alike(shown, noise, sigma)
-        velocity, logits = self._told(critic, x, sigmas, shown, rejoined)
+        velocity, logits = self._told(critic, x, sigmas, shown, seen)
         flow = F.mse_loss(velocity[:batch_size], noise - drawn)
         fake, real, refused = zip(*(of_head.split(parts) for of_head in logits), strict=True)
-        gan = mean([F.softplus(of_head) for of_head in fake]) + mean(
-            [F.softplus(-of_head) for of_head in real]
-        )
+        gan = logistic(fake, real=False) + logistic(real, real=True)
         if len(wrong.x0):
-            gan = gan + mean([F.softplus(of_head) for of_head in refused])
+            gan = gan + logistic(refused, real=False)
         metrics = {"flow": flow.detach(), "gan": gan.detach()}
-        if of_real:
-            penalty = r1(real[len(objective.layers) :], of_real)
+        if seen:
+            penalty = r1(real[len(objective.layers) :], seen_of_real)
             gan, metrics["r1"] = gan + objective.r1_weight * penalty, penalty.detach()
         return flow + objective.fake_gan_weight * gan, metrics
 
@@ -161,6 +154,16 @@ class DistributionMatchingMethod(Student):
             if step < last:
                 x = noised(drawn, self.noise(drawn, generator), self.levels[step + 1].expand(count))
         return drawn
+
+    def _seen(
+        self, shown: Batch, parts: Sequence[int], generator: torch.Generator
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """A classifier's features of drawn, real and refused pictures, and those of the real ones among them, by which R1 differentiates."""
+        with torch.no_grad(), self.precision():
+            features = [feature.split(parts) for feature in self.pictures(shown.x0, generator)]
+        of_real = [real.float().requires_grad_() for _, real, _ in features]
+        joined = zip(features, of_real, strict=True)
+        return [torch.cat([drawn, real, refused]) for (drawn, _, refused), real in joined], of_real
 
     def _facts(self) -> Mapping[str, object]:
         stages = {"stages": self.objective.stages} if self.objective.stages else {}
