@@ -105,13 +105,15 @@ class AdversarialMethod(Student):
             sigma = sample_sigma(self.objective.renoise, batch_size, generator)
             noise = self.noise(drawn, generator)
             real = self.features(noised(batch.x0, noise, sigma), sigma, batch)
-            real += self.seen(batch.x0, generator)
-            refused = Batch(drawn, batch.states, batch.mask) + self.mismatched(
-                batch, self.objective.mismatched
-            )
+            wrong = self.mismatched(batch, self.objective.mismatched)
+            refused = Batch(drawn, batch.states, batch.mask) + wrong
             x, sigmas = self.noised_alike(refused, noise, sigma)
             fake = self.features(x, sigmas, refused)
-            fake += self.seen(refused.x0, generator)
+            seen_real, seen_drawn = self.seen(batch.x0, generator), self.seen(drawn, generator)
+            real += seen_real
+            fake += [  # the wrongly captioned pictures are the first of the real ones
+                torch.cat([a, b[: len(wrong.x0)]]) for a, b in zip(seen_drawn, seen_real, strict=True)
+            ]
         real = [feature.float().requires_grad_() for feature in real]
         logits_real = self.judge(critic, real, batch)
         loss = hinge(logits_real, self.judge(critic, fake, refused))

@@ -128,7 +128,12 @@ class DistributionMatchingMethod(Student):
         wrong = self.mismatched(batch, objective.mismatched)
         shown = Batch(drawn, batch.states, batch.mask) + batch + wrong
         parts = [batch_size, batch_size, len(wrong.x0)]
-        seen, seen_of_real = self._seen(shown, parts, generator)
+        with torch.no_grad(), self.precision():
+            seen_drawn, seen_real = self.pictures(drawn, generator), self.pictures(batch.x0, generator)
+        seen_real = [feature.float().requires_grad_() for feature in seen_real]
+        seen = [  # the wrongly captioned pictures are the first of the real ones
+            torch.cat([a, b, b[: len(wrong.x0)]]) for a, b in zip(seen_drawn, seen_real, strict=True)
+        ]
         x, sigmas = self.noised_alike(shown, noise, sigma)
         velocity, logits = self._told(critic, x, sigmas, shown, seen)
         flow = F.mse_loss(velocity[:batch_size], noise - drawn)
@@ -138,7 +143,7 @@ class DistributionMatchingMethod(Student):
             gan = gan + logistic(refused, real=False)
         metrics = {"flow": flow.detach(), "gan": gan.detach()}
         if seen:
-            penalty = r1(real[len(objective.layers) :], seen_of_real)
+            penalty = r1(real[len(objective.layers) :], seen_real)
             gan, metrics["r1"] = gan + objective.r1_weight * penalty, penalty.detach()
         return flow + objective.fake_gan_weight * gan, metrics
 
@@ -154,16 +159,6 @@ class DistributionMatchingMethod(Student):
             if step < last:
                 x = noised(drawn, self.noise(drawn, generator), self.levels[step + 1].expand(count))
         return drawn
-
-    def _seen(
-        self, shown: Batch, parts: Sequence[int], generator: torch.Generator
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """A classifier's features of drawn, real and refused pictures, and those of the real ones among them, by which R1 differentiates."""
-        with torch.no_grad(), self.precision():
-            features = [feature.split(parts) for feature in self.pictures(shown.x0, generator)]
-        of_real = [real.float().requires_grad_() for _, real, _ in features]
-        joined = zip(features, of_real, strict=True)
-        return [torch.cat([drawn, real, refused]) for (drawn, _, refused), real in joined], of_real
 
     def _facts(self) -> Mapping[str, object]:
         stages = {"stages": self.objective.stages} if self.objective.stages else {}
