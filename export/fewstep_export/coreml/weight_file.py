@@ -53,7 +53,7 @@ class WeightFile:
             raise FewstepError(f"expected version 2, found {version}, in {path}; export the bundle again")
 
     def read(self, offset: int, dtype: str, count: int) -> Array:
-        """`count` values of the blob whose record stands at `offset`.
+        """`count` values of the blob whose record stands at `offset`, in the mapped file if they are not packed.
 
         Raises:
             FewstepError: the record or its data is damaged or cut off.
@@ -63,7 +63,9 @@ class WeightFile:
         magic, _code, size, start, _padding = _RECORD.unpack_from(self._bytes, offset)
         if magic != _MAGIC:
             raise self._damaged(f"{magic:#x}", f"the mark {_MAGIC:#x} at {offset}")
-        data = self._bytes[start : start + size].tobytes()
+        data = self._bytes[
+            start : start + size
+        ]  # mapped, not copied: all weights are there at once only once
         wanted = (
             -(-count * PACKED[dtype][0] // 8) if dtype in PACKED else count * np.dtype(DTYPES[dtype]).itemsize
         )
@@ -80,8 +82,8 @@ class WeightFile:
         return FewstepError(f"expected {expected}, found {found}, in {self._path}; export the bundle again")
 
 
-def unpack(data: bytes, dtype: str, count: int) -> Array:
-    """Values of a type from their bytes; packed ones become int8 or uint8."""
+def unpack(data: bytes | memoryview, dtype: str, count: int) -> Array:
+    """Values of a type from their bytes, in place; packed ones become int8 or uint8."""
     if dtype not in PACKED:
         return np.frombuffer(data, DTYPES[dtype], count)
     width, signed = PACKED[dtype]
