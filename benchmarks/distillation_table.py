@@ -12,6 +12,7 @@ Writes results/distillation.json and its plot; prints the table of docs/distilla
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
@@ -150,7 +151,7 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
     lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in result["rows"]:
         lines.setdefault((row["role"], f"{row['checkpoint']}, {row['sampler']}"), []).append(row)
-    colours = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
+    colours = itertools.cycle(plt.get_cmap("tab20").colors)  # type: ignore[attr-defined]
     for ((role, name), rows), colour in zip(sorted(lines.items(), reverse=True), colours, strict=False):
         rows = sorted(rows, key=lambda row: row["latency_ms"])
         x, y = [row["latency_ms"] for row in rows], [row["frechet"] for row in rows]
