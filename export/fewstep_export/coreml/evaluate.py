@@ -126,9 +126,10 @@ class Evaluator:
             return [self._argument(item, values) for item in argument]
         if not isinstance(argument, Stored):
             return values[argument]
-        if isinstance(argument.value, str):
-            return argument.value
-        return self._typed(torch.from_numpy(np.array(argument.value)), argument.type, "a literal")
+        value = argument.value
+        if isinstance(value, str):
+            return value
+        return self._typed(torch.from_numpy(np.array(value)), argument.type, "a literal")
 
     def _typed(self, value: Tensor | str, kind: TensorType, name: str) -> Tensor | str:
         """The value as the program declares it, in the arithmetic of the mode."""

@@ -46,6 +46,6 @@ def find_problems(package: Package) -> Iterator[str]:
 
 def _not_finite(operation: Operation) -> Iterator[str]:
     for argument, literal in operation.arguments.items():
-        stored = isinstance(literal, Literal) and isinstance(literal.value, np.ndarray)
-        if stored and literal.value.dtype.kind == "f" and not np.isfinite(literal.value).all():
+        value = literal.value if isinstance(literal, Literal) else None
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
             yield f"values that are not finite in {argument} of {next(iter(operation.outputs), '?')}"

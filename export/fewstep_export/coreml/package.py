@@ -1,7 +1,7 @@
 """A saved .mlpackage as a list of operations, read with the format's own protocol buffers and nothing of the converter."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,20 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Literal:
-    """A value that stands in the program or its weight file; texts are str."""
+    """A value that stands in the program or its weight file; texts are str.
+
+    Attributes:
+        type: what the program declares.
+        held: the value, or what reads it.
+    """
 
     type: TensorType
-    value: Array | str
+    held: Array | str | Callable[[], Array]
+
+    @property
+    def value(self) -> Array | str:
+        """The value; one of a weight file is read anew every time, so that it is in memory only while someone holds it."""
+        return self.held() if callable(self.held) else self.held
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Package:
-    """The program of a package, whose weights are mapped into memory.
+    """The program of a package, whose weights stay in its file.
 
     Attributes:
         opset: the operators' version, "CoreML7" for iOS 17 and "CoreML8" for iOS 18.
@@ -183,9 +193,8 @@ class _Reader:
         count = int(np.prod(kind.shape, dtype=int))
         if message.WhichOneof("value") == "blobFileValue":
             blob = message.blobFileValue
-            return Literal(
-                kind, self._file(blob.fileName).read(blob.offset, kind.dtype, count).reshape(kind.shape)
-            )
+            read = self._file(blob.fileName).blob(blob.offset, kind.dtype, count)
+            return Literal(kind, lambda: read().reshape(kind.shape))
         tensor = message.immediateValue.tensor
         field = tensor.WhichOneof("value")
         values = getattr(tensor, field).values

@@ -194,6 +194,6 @@ def _moved(half: Path) -> Mapping[str, Array]:
     found = {}
     for operation in operations:
         name, value = next(iter(operation.outputs), ""), operation.arguments.get("val")
-        if name in kept and isinstance(value, Literal) and not isinstance(value.value, str):
+        if name in kept and isinstance(value, Literal):  # a stored one, so no text
             found[name] = np.array(value.value)
     return found

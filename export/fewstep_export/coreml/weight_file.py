@@ -6,6 +6,7 @@ fewer than 8 bits are packed from the lowest bit on.
 """
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fewstep.errors import FewstepError
 from fewstep_export.components import Array
 
 _MAGIC, _VERSION = 0xDEADBEEF, 2
+_HEAD = struct.Struct("<II")
 _RECORD = struct.Struct("<IIQQQ")
 DTYPES: dict[str, npt.DTypeLike] = {
     "bool": np.bool_,
@@ -39,50 +41,59 @@ PACKED = {
 
 
 class WeightFile:
-    """The blobs of one file.
+    """The blobs of one file, which is open only while one of them is read: a mapped one keeps in memory whatever was read of it.
 
     Raises:
-        FewstepError: the file is not one of version 2.
+        FewstepError: the file is missing or not one of version 2.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._bytes = memoryview(np.memmap(path, np.uint8, "r"))  # type: ignore[arg-type] # numpy does not declare it
-        version = struct.unpack_from("<II", self._bytes, 0)[1] if len(self._bytes) >= 64 else None
+        if not path.is_file():
+            raise FewstepError(f"expected a file of weights, found none, at {path}; export the bundle again")
+        self._path, self._size = path, path.stat().st_size
+        head = self._bytes(0, _HEAD.size)
+        version = _HEAD.unpack(head)[1] if self._size >= 64 else None
         if version != _VERSION:
             raise FewstepError(f"expected version 2, found {version}, in {path}; export the bundle again")
 
-    def read(self, offset: int, dtype: str, count: int) -> Array:
-        """`count` values of the blob whose record stands at `offset`, in the mapped file if they are not packed.
+    def blob(self, offset: int, dtype: str, count: int) -> Callable[[], Array]:
+        """What reads the `count` values of the blob whose record stands at `offset`; every call reads them anew.
 
         Raises:
-            FewstepError: the record or its data is damaged or cut off.
+            FewstepError: the record is damaged, or its data cut off.
         """
-        if offset + _RECORD.size > len(self._bytes):
-            raise self._damaged(f"{len(self._bytes)} bytes", f"a record at {offset}")
-        magic, _code, size, start, _padding = _RECORD.unpack_from(self._bytes, offset)
-        if magic != _MAGIC:
-            raise self._damaged(f"{magic:#x}", f"the mark {_MAGIC:#x} at {offset}")
-        data = self._bytes[
-            start : start + size
-        ]  # mapped, not copied: all weights are there at once only once
+        start, size = self.place(offset)
         wanted = (
             -(-count * PACKED[dtype][0] // 8) if dtype in PACKED else count * np.dtype(DTYPES[dtype]).itemsize
         )
-        if len(data) < wanted or size < wanted:
-            raise self._damaged(f"{len(data)} bytes", f"{wanted} bytes at {start}")
-        return unpack(data, dtype, count)
+        there = min(size, self._size - start)
+        if there < wanted:
+            raise self._damaged(f"{max(0, there)} bytes", f"{wanted} bytes at {start}")
+        return lambda: unpack(self._bytes(start, wanted), dtype, count)
 
     def place(self, offset: int) -> tuple[int, int]:
-        """Where the data of the blob begins whose record stands at `offset`, and its size in bytes."""
-        _magic, _code, size, start, _padding = _RECORD.unpack_from(self._bytes, offset)
+        """Where the data of the blob begins whose record stands at `offset`, and its size in bytes.
+
+        Raises:
+            FewstepError: there is no record.
+        """
+        if offset + _RECORD.size > self._size:
+            raise self._damaged(f"{self._size} bytes", f"a record at {offset}")
+        magic, _code, size, start, _padding = _RECORD.unpack(self._bytes(offset, _RECORD.size))
+        if magic != _MAGIC:
+            raise self._damaged(f"{magic:#x}", f"the mark {_MAGIC:#x} at {offset}")
         return start, size
+
+    def _bytes(self, start: int, count: int) -> bytes:
+        with self._path.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(count)
 
     def _damaged(self, found: str, expected: str) -> FewstepError:
         return FewstepError(f"expected {expected}, found {found}, in {self._path}; export the bundle again")
 
 
-def unpack(data: bytes | memoryview, dtype: str, count: int) -> Array:
+def unpack(data: bytes, dtype: str, count: int) -> Array:
     """Values of a type from their bytes, in place; packed ones become int8 or uint8."""
     if dtype not in PACKED:
         return np.frombuffer(data, DTYPES[dtype], count)

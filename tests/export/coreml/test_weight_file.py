@@ -19,7 +19,7 @@ def _file(path: Path, data: bytes, mark: int = 0xDEADBEEF, version: int = 2) -> 
 
 def test_values_come_back(tmp_path: Path) -> None:
     values = np.array([1.5, -2.0, 3.25], np.float32)
-    assert np.array_equal(WeightFile(_file(tmp_path / "w", values.tobytes())).read(64, "fp32", 3), values)
+    assert np.array_equal(WeightFile(_file(tmp_path / "w", values.tobytes())).blob(64, "fp32", 3)(), values)
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,23 @@ def test_packed_values_are_little_endian_bits(dtype: str, values: list[int]) -> 
 def test_damage_is_refused(offset: int, mark: int, version: int, tmp_path: Path) -> None:
     path = _file(tmp_path / "w", b"12345678", mark, version)
     with pytest.raises(FewstepError, match="export the bundle again"):
-        WeightFile(path).read(offset, "fp32", 2)
+        WeightFile(path).blob(offset, "fp32", 2)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FewstepError, match=r"expected a file of weights, found none, at .*weight\.bin"):
+        WeightFile(tmp_path / "weight.bin")
+
+
+def test_data_that_is_cut_off_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = _file(tmp_path / "w", np.zeros(4, np.float32).tobytes())
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(FewstepError, match="expected 16 bytes at 128, found 12 bytes"):
+        WeightFile(path).blob(64, "fp32", 4)
+
+
+def test_values_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
+    path = _file(tmp_path / "w", np.zeros(2, np.float32).tobytes())
+    read = WeightFile(path).blob(64, "fp32", 2)
+    _file(path, np.ones(2, np.float32).tobytes())
+    assert read().tolist() == [1.0, 1.0]
