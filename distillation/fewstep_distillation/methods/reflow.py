@@ -1,15 +1,21 @@
 """Reflow (Liu et al. 2022, arXiv:2209.03003; InstaFlow, Liu et al. 2023, arXiv:2309.06380): straighten the flow between pairs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewstep_distillation.flow import integrate, noised
+from fewstep_distillation.flow import Velocity, integrate, noised
 from fewstep_distillation.pairs import PairedStudent, even_levels
-from fewstep_distillation.student import Student, StudentConfig
+from fewstep_distillation.student import StudentConfig
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
+
+STEPS = 20
+"""Euler steps in which straightness is measured."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class ReflowMethod(PairedStudent):
     def __init__(self, objective: Reflow, config: StudentConfig) -> None:
         super().__init__(objective.pairs, objective.teacher_steps, config)
         self.objective = objective
+        self.measured: dict[str, float] = {}
 
     def loss(
         self, module: nn.Module, batch_size: int, generator: torch.Generator
@@ -56,21 +63,35 @@ class ReflowMethod(PairedStudent):
         velocity = module(noised(batch.x0, noise, sigma), 1000 * sigma, batch.states, batch.mask)
         return F.mse_loss(velocity.float(), noise - batch.x0), {}
 
+    def write(self, module: nn.Module, folder: Path) -> None:
+        """As every method; ``training`` says besides how straight the flows of teacher and student are, for one batch."""
+        generator = torch.Generator(self.device).manual_seed(self.config.run.seed)
+        batch = self.batch(self.config.run.batch_size, generator)
+        noise = self.noise(batch.x0, generator)
+
+        def own(x: Tensor, sigma: Tensor) -> Tensor:
+            with self.precision():
+                return self.branches(module, x, sigma, batch, 1.0)[0]
+
+        flows: Mapping[str, Velocity] = {"teacher": partial(self.guided, batch=batch), "student": own}
+        self.measured = {name: straightness(flow, noise, STEPS) for name, flow in flows.items()}
+        super().write(module, folder)
+
+    def _facts(self) -> Mapping[str, object]:
+        return {**super()._facts(), **({"straightness": self.measured} if self.measured else {})}
+
 
 @torch.no_grad()
-def straightness(student: Student, network: nn.Module, count: int, steps: int, seed: int) -> float:
-    """``E |(n - x0) - u(x_sigma, sigma)|^2`` along the network's own flow, averaged over the steps: 0 where its paths are lines.
+def straightness(velocity: Velocity, noise: Tensor, steps: int) -> float:
+    """``E |(n - x0) - u(x_sigma, sigma)|^2`` along a flow from noise (B, C, h, w), averaged over Euler steps: 0 where its paths are lines.
 
     (Liu et al. 2022, section 2.2; here a mean over latents, so that a value of 1 is the variance of a latent.)
     """
-    generator = torch.Generator(student.device).manual_seed(seed)
-    batch = student.batch(count, generator)
-    noise = student.noise(batch.x0, generator)
     velocities: list[Tensor] = []
 
-    def velocity(x: Tensor, sigma: Tensor) -> Tensor:
-        velocities.append(network(x, 1000 * sigma, batch.states, batch.mask).float())
+    def heard(x: Tensor, sigma: Tensor) -> Tensor:
+        velocities.append(velocity(x, sigma))
         return velocities[-1]
 
-    x = integrate(velocity, noise, even_levels(steps, count, student.device))
+    x = integrate(heard, noise, even_levels(steps, len(noise), noise.device))
     return float(torch.stack([(noise - x - u).square().mean() for u in velocities]).mean())
