@@ -14,8 +14,8 @@ from fewstep_distillation.pairs import PairedStudent, even_levels
 from fewstep_distillation.student import StudentConfig
 from fewstep_distillation.timesteps import TimestepConfig, sample_sigma
 
-STEPS = 20
-"""Euler steps in which straightness is measured."""
+PICTURES, STEPS = 64, 20
+"""Of which straightness is measured: captions with noise, and Euler steps."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class ReflowMethod(PairedStudent):
         return F.mse_loss(velocity.float(), noise - batch.x0), {}
 
     def write(self, module: nn.Module, folder: Path) -> None:
-        """As every method; ``training`` says besides how straight the flows of teacher and student are, for one batch."""
+        """As every method; ``training`` says besides how straight the flows of teacher and student are, from the same noise."""
         generator = torch.Generator(self.device).manual_seed(self.config.run.seed)
-        batch = self.batch(self.config.run.batch_size, generator)
+        batch = self.batch(PICTURES, generator)
         noise = self.noise(batch.x0, generator)
 
         def own(x: Tensor, sigma: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ class MemoryForecast:
         export: tracing and writing.
         reference: one evaluation by torch, and before it the largest weight as it is stored.
         check: one evaluation by ONNX Runtime, which maps the weights and keeps packed copies of none.
-        package: the FP32 package for Core ML, made and evaluated in float64; 0 where none is asked for.
+        package: the FP32 package for Core ML, made of mapped weights, and evaluated with every weight read when it is used; 0 where none
+            is asked for.
     """
 
     weights: int
@@ -55,7 +56,8 @@ class MemoryForecast:
         export = BASE + GRAPH + COPIES * largest
         reference = BASE + total + largest + TORCH_COPIES * activations
         check = BASE + total + graph_activations
-        package = (BASE + total + 2 * COPIES * largest + 2 * graph_activations) if packages else 0
+        evaluated = 2 * (COPIES * largest + graph_activations)  # in float64
+        package = BASE + max(total, evaluated) if packages else 0
         return cls(total, *(int(MARGIN * peak) for peak in (export, reference, check, package)))
 
     @property
