@@ -19,6 +19,9 @@ DOWN, UP = ".down", ".up"
 def with_additions(state: Mapping[str, Tensor], additions: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights ``state`` with ``additions`` to them, in float32.
 
+    Sums are rounded to the type that the weight is stored in (FP16), so that the checkpoint of a LoRA is the network whose whole checkpoint
+    its training wrote, and FP16 builds of it round no weight any further.
+
     Raises:
         KeyError, RuntimeError: a name or a shape does not fit.
     """
@@ -27,7 +30,8 @@ def with_additions(state: Mapping[str, Tensor], additions: Mapping[str, Tensor])
         if name.endswith(DOWN):
             weight = name.removesuffix(DOWN)
             product = additions[weight + UP].float() @ value.float()
-            made[weight] = made[weight] + product.reshape(made[weight].shape)
+            merged = made[weight] + product.reshape(made[weight].shape)
+            made[weight] = merged.to(state[weight].dtype).float()
         elif not name.endswith(UP):
             made[name] = value.float().reshape(made[name].shape if name in made else value.shape)
     return made
