@@ -12,7 +12,6 @@ Writes results/distillation.json and its plot; prints the table of docs/distilla
 """
 
 import argparse
-import itertools
 import json
 import statistics
 import sys
@@ -151,13 +150,13 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
     lines: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in result["rows"]:
         lines.setdefault((row["role"], f"{row['checkpoint']}, {row['sampler']}"), []).append(row)
-    colours = itertools.cycle(plt.get_cmap("tab20").colors)  # type: ignore[attr-defined]
-    for ((role, name), rows), colour in zip(sorted(lines.items(), reverse=True), colours, strict=False):
+    colours = plt.get_cmap("tab20").colors  # type: ignore[attr-defined]
+    for k, ((role, name), rows) in enumerate(sorted(lines.items(), reverse=True)):
         rows = sorted(rows, key=lambda row: row["latency_ms"])
         x, y = [row["latency_ms"] for row in rows], [row["frechet"] for row in rows]
-        axes.plot(
-            x, y, "s--" if role == "teacher" else "o-", label=f"{role}: {name}", markersize=4, color=colour
-        )
+        again = k >= len(colours)  # a colour that is there already gets other marks
+        style = "s--" if role == "teacher" else "^:" if again else "o-"
+        axes.plot(x, y, style, label=f"{role}: {name}", markersize=4, color=colours[k % len(colours)])
     axes.set(
         xscale="log",
         yscale="log",
